@@ -1,0 +1,222 @@
+//! A record: one `LogRecord` with all its fields and the custom ones, as a flat list of names and JSON values.
+//!
+//! A record is kept as the JSON text it came in, in one allocation, beside the places of its fields in that text.
+//! Nothing is parsed into a tree of values: most records are written to the store and never looked at again,
+//! so the price of a record is one validating scan, and a field costs something only when it is asked for.
+//!
+//! Invariants, held by the only constructors ([`crate::json`], [`RecordBuilder`]): the text is one valid JSON object
+//! without insignificant white space between its tokens' outermost level, and no name occurs twice.
+
+use std::borrow::Cow;
+
+use crate::json;
+use crate::{Error, Key};
+
+/// Nanoseconds in a second: all time inside distlog is i64 nanoseconds since the epoch.
+pub const SECOND: i64 = 1_000_000_000;
+
+/// Where one field lies in the record's text, in bytes. The name is without its quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) name: (u32, u32),
+    pub(crate) value: (u32, u32),
+}
+
+/// One log record. See the module's head for its form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    text: Box<str>,
+    spans: Box<[Span]>,
+}
+
+/// Anything that has named JSON values: a [`Record`], or a row of a stored block.
+///
+/// Filters and trees read through this, so that the store can answer from its columns
+/// without putting the record together.
+pub trait Fields {
+    /// The value of the top-level field of that name, or `None`.
+    fn get(&self, name: &str) -> Option<Raw<'_>>;
+
+    /// When the record was made, from `created` (seconds); `None` if absent or no sensible number.
+    fn created(&self) -> Option<i64> {
+        self.get("created")?.seconds_to_ns()
+    }
+
+    /// `levelno`, or `None`.
+    fn level(&self) -> Option<i64> {
+        self.get("levelno")?.as_i64()
+    }
+
+    /// The text people read: `message`, else `msg`.
+    fn message(&self) -> Option<Cow<'_, str>> {
+        self.get("message").and_then(Raw::into_str).or_else(|| self.get("msg").and_then(Raw::into_str))
+    }
+
+    /// The record's key, from `context.key`; `None` if the record belongs to no goal.
+    fn key(&self) -> Option<Key> {
+        let text = self.get("context")?.walk("key")?.into_str()?;
+        Key::parse(&text).ok()
+    }
+}
+
+impl Record {
+    /// Reads one JSON object. See [`json::scan`] for what is accepted.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        json::record(text)
+    }
+
+    /// Only for [`crate::json`]: the spans must describe the text.
+    pub(crate) fn from_parts(text: Box<str>, spans: Box<[Span]>) -> Self {
+        Self { text, spans }
+    }
+
+    /// The record as one line of JSON.
+    pub fn as_json(&self) -> &str {
+        &self.text
+    }
+
+    /// The number of fields.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether the record has no field at all.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Names (as JSON text without quotes: escapes stay) and values, in the order they were sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Raw<'_>)> {
+        self.spans.iter().map(|span| (self.slice(span.name), Raw::trusted(self.slice(span.value))))
+    }
+
+    fn slice(&self, (start, end): (u32, u32)) -> &str {
+        self.text.get(start as usize..end as usize).unwrap_or_default()
+    }
+}
+
+impl Fields for Record {
+    fn get(&self, name: &str) -> Option<Raw<'_>> {
+        self.fields().find(|(has, _)| *has == name).map(|(_, value)| value)
+    }
+}
+
+/// Puts a record together field by field.
+#[derive(Debug, Default)]
+pub struct RecordBuilder {
+    text: String,
+    spans: Vec<Span>,
+}
+
+impl RecordBuilder {
+    /// An empty record that has room for `bytes` of text.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), spans: Vec::with_capacity(32) }
+    }
+
+    /// Adds a field whose value is JSON text already. `name` is JSON text too, without quotes.
+    pub fn raw(&mut self, name: &str, value: Raw<'_>) -> &mut Self {
+        self.text.push_str(if self.text.is_empty() { "{\"" } else { ",\"" });
+        let from = self.text.len();
+        self.text.push_str(name);
+        let to = self.text.len();
+        self.text.push_str("\":");
+        let start = self.text.len();
+        self.text.push_str(value.text());
+        let end = self.text.len();
+        self.spans.push(Span { name: (from as u32, to as u32), value: (start as u32, end as u32) });
+        self
+    }
+
+    /// Adds a text field.
+    pub fn str(&mut self, name: &str, value: &str) -> &mut Self {
+        let text = json::quoted(value);
+        self.raw(name, Raw::trusted(&text))
+    }
+
+    /// Adds a whole number.
+    pub fn int(&mut self, name: &str, value: i64) -> &mut Self {
+        self.raw(name, Raw::trusted(&value.to_string()))
+    }
+
+    /// The record.
+    pub fn finish(mut self) -> Record {
+        self.text.push_str(if self.text.is_empty() { "{}" } else { "}" });
+        Record::from_parts(self.text.into_boxed_str(), self.spans.into_boxed_slice())
+    }
+}
+
+/// One JSON value as text, known to be valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+/// What kind of JSON value it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonKind {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool,
+    /// A number
+    Number,
+    /// A string
+    String,
+    /// `[…]`
+    Array,
+    /// `{…}`
+    Object,
+}
+
+impl<'a> Raw<'a> {
+    /// Takes text that is known to be one valid JSON value: it came out of a record or a block.
+    pub fn trusted(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The JSON text.
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// The kind, from the first byte.
+    pub fn kind(self) -> JsonKind {
+        match self.0.as_bytes().first() {
+            Some(b'"') => JsonKind::String,
+            Some(b'{') => JsonKind::Object,
+            Some(b'[') => JsonKind::Array,
+            Some(b't' | b'f') => JsonKind::Bool,
+            Some(b'n') | None => JsonKind::Null,
+            _ => JsonKind::Number,
+        }
+    }
+
+    /// The text of a string value; `None` for other kinds. Borrowed when nothing is escaped.
+    pub fn into_str(self) -> Option<Cow<'a, str>> {
+        json::unquoted(self.0)
+    }
+
+    /// A whole number that fits; `None` otherwise.
+    pub fn as_i64(self) -> Option<i64> {
+        self.0.parse().ok()
+    }
+
+    /// Any number; `None` for other kinds.
+    pub fn as_f64(self) -> Option<f64> {
+        if self.kind() == JsonKind::Number { self.0.parse().ok() } else { None }
+    }
+
+    /// A number of seconds as nanoseconds, exact to the last digit sent; `None` if it is no number or out of range.
+    pub fn seconds_to_ns(self) -> Option<i64> {
+        json::decimal_to_ns(self.0)
+    }
+
+    /// The value at a dotted path below this one (`key`, `user.id`); `None` when a step is missing.
+    pub fn walk(self, path: &str) -> Option<Raw<'a>> {
+        json::walk(self, path)
+    }
+
+    /// The members of an object (names as JSON text without quotes), or of an array (names empty).
+    pub fn members(self) -> impl Iterator<Item = (&'a str, Raw<'a>)> {
+        json::Members::new(self)
+    }
+}
