@@ -1,1 +1,11 @@
-//! The daemon and the viewer.
+//! The daemon `distlogd` and the viewer `distlog`: two programs, one library.
+//!
+//! The daemon is one pipe with a safe point in its middle. Before it: sockets → [`receiver`](crate) → writer, which
+//! decodes, drops what a `drop` rule names and commits batches to the embedded store. After it: one thread per
+//! processor and any number of viewers, each reading the store from its own cursor. Everything after the safe point can
+//! be done again, so one dead or slow reader changes nothing for the others.
+//!
+//! Start order is the data's way reversed (store, processors, http, sockets); stop order is along it.
+
+pub mod health;
+pub mod stats;
