@@ -8,10 +8,13 @@
 //! [`wire`] (how messages become records, and never fail to), [`goal`] and [`tree`] (how records become trees),
 //! [`filter`] (the one condition language of rules and views).
 
+mod base64;
 pub mod error;
 pub mod goal;
 pub mod json;
+pub mod pickle;
 pub mod record;
+pub mod wire;
 
 pub use error::Error;
 pub use goal::{GoalId, Key};

@@ -5,9 +5,11 @@
 //! so the price of a record is one validating scan, and a field costs something only when it is asked for.
 //!
 //! Invariants, held by the only constructors ([`crate::json`], [`RecordBuilder`]): the text is one valid JSON object
-//! without insignificant white space between its tokens' outermost level, and no name occurs twice.
+//! without white space around its fields; no name occurs twice; names are escaped only where they must be,
+//! so a name is found by comparing bytes. Values are kept letter for letter as they were sent.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::json;
 use crate::{Error, Key};
@@ -60,14 +62,15 @@ pub trait Fields {
 }
 
 impl Record {
-    /// Reads one JSON object. See [`json::scan`] for what is accepted.
+    /// Reads one JSON object. See [`json::record`] for what is accepted.
     pub fn from_json(text: &str) -> Result<Self, Error> {
         json::record(text)
     }
 
-    /// Only for [`crate::json`]: the spans must describe the text.
-    pub(crate) fn from_parts(text: Box<str>, spans: Box<[Span]>) -> Self {
-        Self { text, spans }
+    /// Only for [`crate::json`] and the builder: the spans must describe the text, all but repeated names.
+    pub(crate) fn from_places(text: Box<str>, spans: Vec<Span>) -> Self {
+        let record = Self { text, spans: spans.into_boxed_slice() };
+        if record.may_repeat_a_name() { record.without_repeated_names() } else { record }
     }
 
     /// The record as one line of JSON.
@@ -93,11 +96,59 @@ impl Record {
     fn slice(&self, (start, end): (u32, u32)) -> &str {
         self.text.get(start as usize..end as usize).unwrap_or_default()
     }
+
+    /// `false` if no name occurs twice; `true` if one does, or if there are many.
+    /// One bit in 256 per name tells most names apart without a look at the others.
+    fn may_repeat_a_name(&self) -> bool {
+        if self.spans.len() > 64 {
+            return true;
+        }
+        let mut seen = [0_u64; 4];
+        self.spans.iter().enumerate().any(|(at, span)| {
+            let name = self.slice(span.name);
+            let mark = mark(name.as_bytes());
+            let Some(word) = seen.get_mut(usize::from(mark >> 6)) else { return true };
+            let bit = 1 << (mark & 63);
+            let met = *word & bit != 0;
+            *word |= bit;
+            met && self.spans.iter().take(at).any(|other| self.slice(other.name) == name)
+        })
+    }
+
+    /// The last field of each name, as Python's `dict` has it.
+    fn without_repeated_names(self) -> Self {
+        let mut last = HashMap::with_capacity(self.spans.len());
+        for (at, (name, _)) in self.fields().enumerate() {
+            last.insert(name, at);
+        }
+        if last.len() == self.len() {
+            return self;
+        }
+        let mut builder = RecordBuilder::with_capacity(self.text.len());
+        for (at, (name, value)) in self.fields().enumerate() {
+            if last.get(name) == Some(&at) {
+                builder.raw(name, value);
+            }
+        }
+        builder.finish()
+    }
 }
 
 impl Fields for Record {
     fn get(&self, name: &str) -> Option<Raw<'_>> {
-        self.fields().find(|(has, _)| *has == name).map(|(_, value)| value)
+        self.fields().find(|(has, _)| json::same(has, name)).map(|(_, value)| value)
+    }
+}
+
+/// Which process a record comes from, for people: `worker-1/4711` if the process has a name of its own, else `host/4711`.
+pub fn process_label(fields: &(impl Fields + ?Sized)) -> Option<String> {
+    let text = |name| fields.get(name).and_then(Raw::into_str).filter(|text| !text.is_empty());
+    let owner = text("processName").filter(|name| name != "MainProcess").or_else(|| text("hostname"));
+    let process = fields.get("process").and_then(Raw::as_i64);
+    match (owner, process) {
+        (Some(owner), Some(process)) => Some(format!("{owner}/{process}")),
+        (Some(owner), None) => Some(owner.into_owned()),
+        (None, process) => process.map(|process| process.to_string()),
     }
 }
 
@@ -114,7 +165,7 @@ impl RecordBuilder {
         Self { text: String::with_capacity(bytes), spans: Vec::with_capacity(32) }
     }
 
-    /// Adds a field whose value is JSON text already. `name` is JSON text too, without quotes.
+    /// Adds a field whose value is JSON text already. `name` is JSON text too, without quotes. Of equal names the last counts.
     pub fn raw(&mut self, name: &str, value: Raw<'_>) -> &mut Self {
         self.text.push_str(if self.text.is_empty() { "{\"" } else { ",\"" });
         let from = self.text.len();
@@ -130,8 +181,7 @@ impl RecordBuilder {
 
     /// Adds a text field.
     pub fn str(&mut self, name: &str, value: &str) -> &mut Self {
-        let text = json::quoted(value);
-        self.raw(name, Raw::trusted(&text))
+        self.raw(name, Raw::trusted(&json::quoted(value)))
     }
 
     /// Adds a whole number.
@@ -142,7 +192,7 @@ impl RecordBuilder {
     /// The record.
     pub fn finish(mut self) -> Record {
         self.text.push_str(if self.text.is_empty() { "{}" } else { "}" });
-        Record::from_parts(self.text.into_boxed_str(), self.spans.into_boxed_slice())
+        Record::from_places(self.text.into_boxed_str(), self.spans)
     }
 }
 
@@ -219,4 +269,15 @@ impl<'a> Raw<'a> {
     pub fn members(self) -> impl Iterator<Item = (&'a str, Raw<'a>)> {
         json::Members::new(self)
     }
+}
+
+/// A cheap mix of a name's length and some of its bytes.
+fn mark(name: &[u8]) -> u8 {
+    let byte = |at: usize| name.get(at).copied().unwrap_or_default();
+    let size = name.len();
+    (size as u8)
+        .wrapping_mul(37)
+        .wrapping_add(byte(0).wrapping_mul(11))
+        .wrapping_add(byte(size / 2).wrapping_mul(59))
+        .wrapping_add(byte(size.saturating_sub(1)).wrapping_mul(5))
 }
