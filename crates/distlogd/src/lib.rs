@@ -9,3 +9,5 @@
 
 pub mod health;
 pub mod stats;
+pub mod terminal;
+pub mod time;
