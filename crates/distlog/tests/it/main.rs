@@ -1,0 +1,5 @@
+//! The vocabulary's tests, one binary.
+
+mod json;
+mod speed;
+mod wire;
