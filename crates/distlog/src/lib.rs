@@ -10,10 +10,12 @@
 
 mod base64;
 pub mod error;
+pub mod filter;
 pub mod goal;
 pub mod json;
 pub mod pickle;
 pub mod record;
+pub mod tree;
 pub mod wire;
 
 pub use error::Error;
