@@ -1,0 +1,77 @@
+"""What `make bench` runs: all measurements, then bench/results.json (raw) and bench/RESULTS.md (the report).
+
+A part that is not measured this time keeps its figures of last time, each with its own date and commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import daemon
+import report
+import store_figures
+from machine import commit, describe, target
+
+HERE = Path(__file__).parent
+RAW = HERE / "results.json"
+REPORT = HERE / "RESULTS.md"
+
+
+def main() -> int:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description="figures against peers, side by side")
+    parser.add_argument("--quick", action="store_true", help="fewer records and rounds, to see that it works")
+    parser.add_argument("--only", choices=("daemon", "store"), help="one part")
+    parser.add_argument("--report", action="store_true", help="only write the report again, from the raw figures")
+    options = parser.parse_args()
+    results: dict[str, Any] = json.loads(RAW.read_text()) if RAW.exists() else {}
+    if not options.report:
+        for part in [options.only] if options.only else ["daemon", "store"]:
+            results[part] = measured(part, options.quick)
+            write(results, options.quick)
+    else:
+        write(results, options.quick)
+    return 0
+
+
+def measured(part: str, quick: bool) -> dict[str, Any]:
+    """One part's lines, with when, where and of what commit."""
+    target().mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    about = {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "machine": describe(target()),
+        "command": " ".join([".venv/bin/python bench/run.py", *sys.argv[1:]]),
+    }
+    lines = []
+    for line in figures(part, quick):
+        print(json.dumps(line), file=sys.stderr, flush=True)
+        lines.append(line)
+    return {**about, "seconds": round(time.monotonic() - began, 1), "lines": lines}
+
+
+def figures(part: str, quick: bool) -> Iterator[dict[str, Any]]:
+    """The lines of one part, as they come."""
+    if part == "daemon":
+        return daemon.run(rounds=2, count=200_000) if quick else daemon.run(rounds=5, count=1_000_000)
+    return store_figures.run(count=200_000 if quick else 2_000_000)
+
+
+def write(results: dict[str, Any], quick: bool) -> None:
+    """Both files; a quick run leaves the committed ones alone and goes beside them."""
+    raw, page = (target() / "bench-quick.json", target() / "bench-quick.md") if quick else (RAW, REPORT)
+    raw.write_text(json.dumps(results, indent=1) + "\n")
+    page.write_text(report.document(results))
+    print(f"written: {page}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
