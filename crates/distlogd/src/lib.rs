@@ -7,7 +7,13 @@
 //!
 //! Start order is the data's way reversed (store, processors, http, sockets); stop order is along it.
 
+pub mod config;
 pub mod health;
+pub mod processors;
+mod report;
+pub mod rules;
+pub mod runner;
 pub mod stats;
 pub mod terminal;
 pub mod time;
+pub mod views;

@@ -1,0 +1,10 @@
+//! The program `distlog`: the viewer. See the library's `views`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use distlogd::views;
+
+fn main() -> ExitCode {
+    ExitCode::from(views::run(views::Command::parse()))
+}
