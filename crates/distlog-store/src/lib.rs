@@ -6,6 +6,7 @@ pub mod follow;
 pub mod options;
 pub mod query;
 pub mod reader;
+pub(crate) mod block;
 mod segment;
 pub mod store;
 
