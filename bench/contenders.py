@@ -128,7 +128,7 @@ class Distlogd(Contender):
 
     def stored(self) -> int:
         """Records committed and synced."""
-        found = re.search(rb"^distlog_stored_total (\d+)", self._get("/metrics"), re.M)
+        found = re.search(rb"^distlog_stored_total (\d+)", self._get("/metrics"), re.MULTILINE)
         return int(found[1]) if found else 0
 
     def goal(self, plan: Plan) -> int:

@@ -33,7 +33,7 @@ def cpu_seconds(pid: int) -> float:
 
 def peak_memory(pid: int) -> int:
     """The most memory the process has had resident at one time, in bytes."""
-    match = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
+    match = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return int(match[1]) * 1024 if match else 0
 
 
@@ -61,8 +61,13 @@ def layouts() -> list[Layout]:
 
 
 def start(command: Sequence[str], cpus: Sequence[int], **options: Any) -> subprocess.Popen[bytes]:
-    """Starts a program on these processors."""
-    return subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, cpus), **options)
+    """Starts a program that may use these processors only."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        return subprocess.Popen(command, **options)
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 30) -> int | None:
@@ -76,12 +81,16 @@ def stop(process: subprocess.Popen[bytes], patience: float = 30) -> int | None:
         return None
 
 
+def output(*command: str) -> str:
+    """What a program prints; nothing if it is not there."""
+    if not shutil.which(command[0]):
+        return ""
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+
 def version(*command: str) -> str:
     """The first line a program says of itself."""
-    if not shutil.which(command[0]):
-        return "not installed"
-    result = subprocess.run(command, capture_output=True, text=True)
-    return (result.stdout or result.stderr).strip().split("\n")[0]
+    return output(*command).split("\n")[0] or "not installed"
 
 
 def sync_milliseconds(folder: Path, size: int = 64 * 1024, rounds: int = 40) -> float:
@@ -100,13 +109,12 @@ def describe(folder: Path) -> dict[str, str]:
     """The machine and the programs, for the head of the report."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
-    filesystem = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True).stdout.strip()
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "CPU": model[1] if model else platform.machine(),
         "memory": f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "unknown",
         "kernel": platform.release(),
-        "file system": filesystem,
+        "file system": output("stat", "-f", "-c", "%T", str(folder)),
         "load before": f"{os.getloadavg()[0]:.1f}",
         "append + sync of 64 KiB, median": f"{sync_milliseconds(folder)} ms",
         "Rust": version("rustc", "--version"),
@@ -118,19 +126,15 @@ def describe(folder: Path) -> dict[str, str]:
 
 def commit() -> str:
     """The commit that is measured; a star says the tree has changes."""
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    changes = subprocess.run(
-        ["git", "status", "--porcelain", "--", "crates", "python"], cwd=ROOT, capture_output=True, text=True
-    )
-    return head.stdout.strip() + ("*" if changes.stdout.strip() else "")
+    changes = output("git", "status", "--porcelain", "--", "crates", "python")
+    return output("git", "rev-parse", "--short", "HEAD") + ("*" if changes else "")
 
 
 def install(program: str, packages: Sequence[str]) -> bool:
     """Gets a peer from Debian when it is missing and we may; no service is started. Whether it is there afterwards."""
     if shutil.which(program) is None and shutil.which("apt-get") and os.geteuid() == 0:
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
-        if subprocess.run(command, env=environment, capture_output=True).returncode:
-            subprocess.run(["apt-get", "update", "-q"], env=environment, capture_output=True)
-            subprocess.run(command, env=environment, capture_output=True)
+        install_from_debian = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+        for command in (["apt-get", "update", "-q"], install_from_debian):
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+            subprocess.run(command, check=False, env=environment, capture_output=True)
     return shutil.which(program) is not None
