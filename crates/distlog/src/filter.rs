@@ -4,19 +4,46 @@
 //! **colon has** (ignores case); **equals is** (the whole value, `*` stands for anything); **tilde matches** a regex;
 //! **space means and, minus means not**.
 //!
-//! A text goes through three rooms: `parse.rs` (text → [`Ast`]), `values.rs` (names, numbers, units, levels and times become
-//! what they mean), `evaluate.rs` (the compiled predicate). Everything is bounded, because filters arrive over the network:
-//! see [`MAX_BYTES`], [`MAX_DEPTH`], [`MAX_REGEXES`].
+//! | room | from → to |
+//! |---|---|
+//! | `words.rs`, `parse.rs` | text → [`Ast`] |
+//! | `values.rs`, `pattern.rs`, `compile.rs` | [`Ast`] → predicate: names, numbers, units, levels and times become what they mean |
+//! | `predicate.rs`, `search.rs` | predicate and row → yes or no |
+//! | `bounds.rs` | predicate → what must hold of all that passes |
+//! | `explain.rs`, `nearest.rs` | words for people |
+//!
+//! Rules that are easy to get wrong, and that every engine must keep: a test of an absent field is false, and its negation
+//! is true; `null` is absent; of a list, one element that fits is enough; `=` is case-sensitive, `:` is not; in a word `*`
+//! stands for anything, also in quotes after `=`, but not in a quoted text that is searched for; order (`>`) is of numbers
+//! only, and a text that looks like a number is a text; `logger=app.db` does not take in `app.db.pool`, `app.db.*` does;
+//! a quoted name is always a field of the record.
+//!
+//! Everything is bounded, because filters arrive over the network: see [`MAX_BYTES`], [`MAX_DEPTH`], [`MAX_REGEXES`].
 
 mod ast;
+mod bounds;
+mod compile;
+mod explain;
+mod nearest;
+mod parse;
+mod pattern;
+mod predicate;
+mod search;
+mod values;
+mod words;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 pub use ast::{Ast, Field, Form, Node, Operator, Scalar, Test};
+pub use nearest::nearest;
+pub use search::Finder;
 
-use crate::Fields;
+use predicate::Predicate;
+
+use crate::{Fields, Key, Raw};
 
 /// Longer texts are refused.
 pub const MAX_BYTES: usize = 4096;
@@ -34,6 +61,8 @@ pub struct Filter(Arc<Compiled>);
 struct Compiled {
     text: String,
     ast: Ast,
+    otherwise: Vec<String>,
+    predicate: Predicate,
 }
 
 /// Why a text is no filter: where, what, and what may have been meant.
@@ -67,8 +96,7 @@ pub trait Enclosing {
     }
 
     /// Whether `matches` holds for some record of the row's task.
-    fn some_of_task(&self, row: &dyn Fields, matches: &mut dyn FnMut(&dyn Fields) -> bool) -> bool {
-        let _ = (row, matches);
+    fn some_of_task(&self, _row: &dyn Fields, _matches: &mut dyn FnMut(&dyn Fields) -> bool) -> bool {
         false
     }
 }
@@ -92,7 +120,10 @@ impl Filter {
 
     /// The filter that every record passes.
     pub fn everything() -> Self {
-        Self(Arc::new(Compiled { text: String::new(), ast: Ast { at: 0..0, node: Node::Everything } }))
+        let ast = Ast { at: 0..0, node: Node::Everything };
+        let compiled =
+            Compiled { text: String::new(), ast, otherwise: Vec::new(), predicate: Predicate::Always };
+        Self(Arc::new(compiled))
     }
 
     /// The text it was read from.
@@ -111,47 +142,97 @@ impl Filter {
     }
 
     /// Whether the row passes, where `within` and `any` are answered by what surrounds the row.
-    pub fn matches_within<F: Fields + ?Sized>(&self, _row: &F, _around: &dyn Enclosing) -> bool {
-        true
+    pub fn matches_within<F: Fields + ?Sized>(&self, row: &F, around: &dyn Enclosing) -> bool {
+        self.0.predicate.holds(&Row(row), around)
     }
 
     /// Whether it uses `within`: only as good as the [`Enclosing`] it is given.
     pub fn needs_goals(&self) -> bool {
-        false
+        self.0.predicate.asks_goals()
     }
 
-    /// Whether it asks for the rest of the task (`any`, `goal.status=silent`): false on every single row.
+    /// Whether it asks for the rest of the task (`any`, `goal.status=silent`): false for every row on its own.
     pub fn needs_task(&self) -> bool {
-        false
+        self.0.predicate.asks_task()
     }
 
     /// Texts that must all be there in whatever passes. A superset: what has them may still not pass.
     pub fn needles(&self) -> Vec<Needle> {
-        Vec::new()
+        self.0.predicate.needles()
     }
 
     /// The lowest `levelno` that can pass, if there is such a bound.
     pub fn min_level(&self) -> Option<i64> {
-        None
+        self.0.predicate.levels().map(|(low, _)| low).filter(|low| *low > i64::MIN)
     }
 
     /// The root of the only task that can pass, if the filter names one by its whole id.
     pub fn goal_root(&self) -> Option<[u8; 16]> {
-        None
+        self.0.predicate.root()
     }
 
     /// The first and last `created` (ns, both included) that can pass.
     pub fn time_bounds(&self) -> (Option<i64>, Option<i64>) {
-        (None, None)
+        let (first, last) = self.0.predicate.times().unwrap_or((i64::MIN, i64::MAX));
+        (Some(first).filter(|first| *first > i64::MIN), Some(last).filter(|last| *last < i64::MAX))
     }
 
     /// How the text was read, in words, and a note where `or` and space are mixed.
     pub fn explain(&self) -> String {
-        String::new()
+        explain::explain(&self.0.ast, &self.0.otherwise)
     }
 
-    fn read(text: &str, _now: Option<i64>) -> Result<Self, FilterError> {
-        Ok(Self(Arc::new(Compiled { text: text.to_owned(), ast: Ast { at: 0..0, node: Node::Everything } })))
+    fn read(text: &str, now: Option<i64>) -> Result<Self, FilterError> {
+        let parse::Parsed { ast, otherwise } = parse::parse(text)?;
+        let predicate = compile::compile(&ast, now)?;
+        Ok(Self(Arc::new(Compiled { text: text.to_owned(), ast, otherwise, predicate })))
+    }
+}
+
+/// A row of whatever type, as the predicate wants it.
+struct Row<'a, F: ?Sized>(&'a F);
+
+impl<F: Fields + ?Sized> Fields for Row<'_, F> {
+    fn get(&self, name: &str) -> Option<Raw<'_>> {
+        self.0.get(name)
+    }
+
+    fn created(&self) -> Option<i64> {
+        self.0.created()
+    }
+
+    fn level(&self) -> Option<i64> {
+        self.0.level()
+    }
+
+    fn message(&self) -> Option<Cow<'_, str>> {
+        self.0.message()
+    }
+
+    fn key(&self) -> Option<Key> {
+        self.0.key()
+    }
+}
+
+impl FilterError {
+    fn new(at: Range<usize>, message: impl Into<String>) -> Self {
+        Self { at, message: message.into(), help: None }
+    }
+
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// The error with the filter's text and a mark under the place, in two to four lines.
+    pub fn drawn(&self, text: &str) -> String {
+        let line_start =
+            text.get(..self.at.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let line = text.get(line_start..).unwrap_or_default().lines().next().unwrap_or_default();
+        let width = |from: usize, to: usize| text.get(from..to).map_or(1, |part| part.chars().count());
+        let end = self.at.end.min(line_start + line.len()).max(self.at.start);
+        let (before, marks) = (width(line_start, self.at.start), width(self.at.start, end).max(1));
+        let help = self.help.as_ref().map_or(String::new(), |help| format!("\n  = {help}"));
+        format!("{}\n  | {line}\n  | {}{}{help}", self.message, " ".repeat(before), "^".repeat(marks))
     }
 }
 

@@ -62,7 +62,8 @@ impl Forest {
             return false;
         };
         let at = self.place(&goal);
-        let earlier = self.goals.get(at).and_then(|goal| goal.records.get(&number)).map(|seen| seen.record.offset);
+        let earlier =
+            self.goals.get(at).and_then(|goal| goal.records.get(&number)).map(|seen| seen.record.offset);
         if earlier.is_none_or(|earlier| offset < earlier) {
             let seen = Box::new(self.seen(number, offset, row));
             if let Some(goal) = self.goals.get_mut(at) {
@@ -198,7 +199,9 @@ fn says<F: Fields + ?Sized>(row: &F) -> (Part, Option<Box<Says>>) {
     };
     let clip = |name| text(name).map(|text| clipped(&text, MAX_TEXT).to_owned());
     let number = |value: Raw<'_>| value.as_i64().and_then(|number| u32::try_from(number).ok());
-    let awaited = goal.walk("awaited").map(|list| list.members().take(MAX_AWAITED).filter_map(|(_, n)| number(n)).collect());
+    let awaited = goal
+        .walk("awaited")
+        .map(|list| list.members().take(MAX_AWAITED).filter_map(|(_, n)| number(n)).collect());
     let says = Says {
         title: clip("title"),
         failed: text("status").as_deref() == Some("failed"),

@@ -19,7 +19,12 @@ pub(super) fn tree(forest: &Forest, goal: &Goal, id: GoalId, liveness: &Liveness
         .filter_map(|(number, at)| Some(tree(forest, forest.at(*at)?, id.child(*number), liveness)))
         .collect();
     let own_records: Vec<RecordRef> = goal.records().cloned().collect();
-    let last = own_records.iter().map(|record| record.created).chain(children.iter().map(|c| c.last)).max().flatten();
+    let last = own_records
+        .iter()
+        .map(|record| record.created)
+        .chain(children.iter().map(|c| c.last))
+        .max()
+        .flatten();
     let process = own_records.iter().find_map(|record| record.process.clone());
     let status = status(goal, end.map(|(_, says)| says), last, liveness);
     let gaps = gaps(goal, end.map(|(_, says)| says));
@@ -54,7 +59,9 @@ fn status(goal: &Goal, end: Option<&Says>, last: Option<i64>, liveness: &Livenes
         return Status::Unknown;
     };
     let gone = newest.process.as_ref().is_some_and(|process| liveness.gone.contains(&**process));
-    let quiet = last.zip(liveness.silent_after).is_some_and(|(last, limit)| liveness.now.saturating_sub(last) > limit);
+    let quiet = last
+        .zip(liveness.silent_after)
+        .is_some_and(|(last, limit)| liveness.now.saturating_sub(last) > limit);
     if gone || quiet { Status::Silent } else { Status::Running }
 }
 
@@ -87,7 +94,8 @@ struct Gaps {
 fn gaps(goal: &Goal, end: Option<&Says>) -> Gaps {
     let mut seen: BTreeSet<u32> = goal.records.keys().chain(goal.children.keys()).copied().collect();
     let highest = seen.last().copied();
-    let count = end.and_then(|end| end.count).map(u64::from).or_else(|| Some(u64::from(highest?) + 1)).unwrap_or(0);
+    let count =
+        end.and_then(|end| end.count).map(u64::from).or_else(|| Some(u64::from(highest?) + 1)).unwrap_or(0);
     let handed = end.map(|end| end.awaited.as_slice()).unwrap_or_default();
     let awaited: BTreeSet<u32> = handed.iter().copied().filter(|number| !seen.contains(number)).collect();
     seen.extend(&awaited);
@@ -137,7 +145,9 @@ impl Tree {
 fn processes(records: &[RecordRef], children: &[Tree]) -> Vec<String> {
     let own = records.iter().filter_map(|record| Some((record.number, record.process.as_deref()?)));
     let number = |child: &Tree| child.id.path().last().copied().unwrap_or_default();
-    let below = children.iter().flat_map(|child| child.processes.iter().map(move |label| (number(child), label.as_str())));
+    let below = children
+        .iter()
+        .flat_map(|child| child.processes.iter().map(move |label| (number(child), label.as_str())));
     let mut labels: Vec<(u32, &str)> = own.chain(below).collect();
     labels.sort_by_key(|(number, _)| *number);
     let mut known = BTreeSet::new();

@@ -53,7 +53,10 @@ impl Tree {
 
 impl RecordRef {
     fn write(&self, out: &mut String) {
-        put(out, format_args!("{{\"number\":{},\"offset\":{},\"level\":{}", self.number, self.offset, self.level));
+        put(
+            out,
+            format_args!("{{\"number\":{},\"offset\":{},\"level\":{}", self.number, self.offset, self.level),
+        );
         time(out, ",\"created\":", self.created);
         text(out, ",\"message\":", &self.message);
         optional(out, ",\"logger\":", self.logger.as_deref());
@@ -78,7 +81,8 @@ impl Summary {
         text(&mut out, ",\"status\":", self.status.name());
         seconds(&mut out, ",\"duration\":", self.duration);
         let Self { records, missing, open, failed, .. } = self;
-        let counts = format_args!(",\"records\":{records},\"missing\":{missing},\"open\":{open},\"failed\":{failed}");
+        let counts =
+            format_args!(",\"records\":{records},\"missing\":{missing},\"open\":{open},\"failed\":{failed}");
         put(&mut out, counts);
         time(&mut out, ",\"begin\":", self.begin);
         time(&mut out, ",\"last\":", self.last);
