@@ -136,7 +136,8 @@ impl Record {
 
 impl Fields for Record {
     fn get(&self, name: &str) -> Option<Raw<'_>> {
-        self.fields().find(|(has, _)| json::same(has, name)).map(|(_, value)| value)
+        let written = json::escaped(name);
+        self.fields().find(|(has, _)| *has == written).map(|(_, value)| value)
     }
 }
 
@@ -167,16 +168,36 @@ impl RecordBuilder {
 
     /// Adds a field whose value is JSON text already. `name` is JSON text too, without quotes. Of equal names the last counts.
     pub fn raw(&mut self, name: &str, value: Raw<'_>) -> &mut Self {
-        self.text.push_str(if self.text.is_empty() { "{\"" } else { ",\"" });
-        let from = self.text.len();
-        self.text.push_str(name);
-        let to = self.text.len();
-        self.text.push_str("\":");
-        let start = self.text.len();
-        self.text.push_str(value.text());
-        let end = self.text.len();
-        self.spans.push(Span { name: (from as u32, to as u32), value: (start as u32, end as u32) });
+        self.write(&mut (), |(), text| text.push_str(name), |(), text| text.push_str(value.text()))
+    }
+
+    /// Adds a field whose name (without quotes) and value are written as JSON text by functions that share `with`.
+    pub(crate) fn write<W>(
+        &mut self,
+        with: &mut W,
+        name: impl FnOnce(&mut W, &mut String),
+        value: impl FnOnce(&mut W, &mut String),
+    ) -> &mut Self {
+        let text = &mut self.text;
+        text.push_str(if text.is_empty() { "{\"" } else { ",\"" });
+        let from = text.len() as u32;
+        name(with, text);
+        let to = text.len() as u32;
+        text.push_str("\":");
+        let start = text.len() as u32;
+        value(with, text);
+        self.spans.push(Span { name: (from, to), value: (start, text.len() as u32) });
         self
+    }
+
+    /// Bytes of text so far.
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Fields so far.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
     }
 
     /// Adds a text field.

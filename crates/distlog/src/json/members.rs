@@ -66,7 +66,7 @@ pub fn walk<'a>(value: Raw<'a>, path: &str) -> Option<Raw<'a>> {
 }
 
 /// Whether a name as written is that plain text.
-pub(crate) fn same(written: &str, plain: &str) -> bool {
+fn same(written: &str, plain: &str) -> bool {
     written == plain || (written.contains('\\') && unescaped(written).is_some_and(|name| name == plain))
 }
 

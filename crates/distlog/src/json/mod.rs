@@ -19,10 +19,9 @@ mod repair;
 mod scan;
 mod text;
 
-pub(crate) use members::same;
 pub use members::{Members, walk};
 pub use number::decimal_to_ns;
-pub(crate) use text::push_escaped;
+pub(crate) use text::{escaped, push_escaped};
 pub use text::{push_quoted, quoted, unquoted};
 
 use crate::record::RecordBuilder;

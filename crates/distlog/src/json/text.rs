@@ -57,14 +57,20 @@ pub(crate) fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(out))
 }
 
-/// A name as it is kept: escaped only where it must be.
+/// A plain name as it is kept in records.
+pub(crate) fn escaped(name: &str) -> Cow<'_, str> {
+    if plain_run(name.as_bytes()) == name.len() {
+        return Cow::Borrowed(name);
+    }
+    let mut out = String::with_capacity(name.len() + 8);
+    push_escaped(&mut out, name);
+    Cow::Owned(out)
+}
+
+/// A written name as it is kept in records: escaped only where it must be.
 pub(super) fn canonical(name: &str) -> Cow<'_, str> {
     match unescaped(name) {
-        Some(Cow::Owned(plain)) => {
-            let mut out = String::with_capacity(plain.len());
-            push_escaped(&mut out, &plain);
-            Cow::Owned(out)
-        }
+        Some(Cow::Owned(plain)) => Cow::Owned(escaped(&plain).into_owned()),
         _ => Cow::Borrowed(name),
     }
 }
