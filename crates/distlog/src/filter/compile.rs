@@ -386,7 +386,8 @@ fn no_number(test: &Test, value: &Scalar) -> FilterError {
     let error =
         FilterError::new(value.at.clone(), format!("{} is compared with a number here", test.field.name));
     let is_level = LEVELS.iter().any(|(name, _)| name.eq_ignore_ascii_case(&value.text));
-    error.help(match nearest(&test.field.name, &NAMES.map(|(name, _)| name)) {
+    let near = nearest(&test.field.name, &NAMES.map(|(name, _)| name));
+    error.help(match near.filter(|near| *near != test.field.name) {
         Some(near) => format!("did you mean {near}?"),
         None if is_level => format!("levels are compared as level{}{}", test.operator, value.text),
         None => "such as 500, 1.5, 500ms, 2h, 10KiB".to_owned(),

@@ -1,5 +1,6 @@
 //! The vocabulary's tests, one binary.
 
+mod filter;
 mod json;
 mod pickle;
 mod speed;
