@@ -75,7 +75,11 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 pub fn escape_lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.trim_end_matches(['\n', '\r']).split('\n').map(|line| {
         let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.contains('\t') { Cow::Owned(escape(&line.replace('\t', "    ")).into_owned()) } else { escape(line) }
+        if line.contains('\t') {
+            Cow::Owned(escape(&line.replace('\t', "    ")).into_owned())
+        } else {
+            escape(line)
+        }
     })
 }
 

@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 
 const SECOND: i64 = 1_000_000_000;
-const HELP: &str = "write an age (10m, 1h30m, 2d), a time (14:02, 2026-11-22T14:02+01:00), today or yesterday";
+const HELP: &str =
+    "write an age (10m, 1h30m, 2d), a time (14:02, 2026-11-22T14:02+01:00), today or yesterday";
 
 /// Why a text is no time; made for [`crate::terminal::pointer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +194,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused_with_a_hint() {
-        for text in ["", "soon", "10", "10 parsecs", "25:00", "2026-13-01", "9999999999d", "@nan", "-", "1..5h"] {
+        for text in
+            ["", "soon", "10", "10 parsecs", "25:00", "2026-13-01", "9999999999d", "@nan", "-", "1..5h"]
+        {
             let refused = parse(text, NOW, &berlin()).expect_err(text);
             assert!(refused.help.contains("10m") && !refused.message.is_empty());
         }

@@ -106,7 +106,11 @@ impl Client {
     }
 
     /// Follows the records from that offset on. The receiver gets [`Arrival::Stop`] from whoever holds the sender too.
-    pub fn follow(&self, parameters: Parameters<'static>, from: u64) -> (SyncSender<Arrival>, Receiver<Arrival>) {
+    pub fn follow(
+        &self,
+        parameters: Parameters<'static>,
+        from: u64,
+    ) -> (SyncSender<Arrival>, Receiver<Arrival>) {
         let (sender, receiver) = sync_channel(WAITING);
         let (client, arrivals) = (self.clone(), sender.clone());
         thread::spawn(move || client.keep_following(&parameters, from, &arrivals));
@@ -174,12 +178,17 @@ impl Client {
         }
         let next_offset = response.headers().get("distlog-next-offset").and_then(|value| value.to_str().ok());
         let next_offset = next_offset.and_then(|value| value.parse().ok());
-        Ok(Answer { next_offset, body: Box::new(BufReader::with_capacity(64 << 10, response.into_body().into_reader())) })
+        Ok(Answer {
+            next_offset,
+            body: Box::new(BufReader::with_capacity(64 << 10, response.into_body().into_reader())),
+        })
     }
 
     fn refusal(&self, status: u16, text: &str, parameters: &Parameters<'_>) -> Failure {
         let error = Raw::trusted(text.trim()).walk("error");
-        let word = |name| error.and_then(|error| error.walk(name)).and_then(Raw::into_str).map(|word| word.into_owned());
+        let word = |name| {
+            error.and_then(|error| error.walk(name)).and_then(Raw::into_str).map(|word| word.into_owned())
+        };
         let Some(message) = word("message") else {
             let reason = format!("it does not answer as distlogd does (status {status})");
             return Failure::Unreachable { url: self.url.clone(), reason };
@@ -234,7 +243,9 @@ pub fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(byte.into()),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                encoded.push(byte.into())
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -276,11 +287,14 @@ fn deliver(body: impl BufRead, next: &mut u64, arrivals: &SyncSender<Arrival>) -
 fn arrival(kind: &str, content: &str, id: Option<u64>) -> Option<Arrival> {
     match kind {
         "r" => {
-            let records = Raw::trusted(content).members().map(|(_, record)| record.text().to_owned()).collect();
+            let records =
+                Raw::trusted(content).members().map(|(_, record)| record.text().to_owned()).collect();
             Some(Arrival::Records(records, id?))
         }
         "gap" => {
-            let number = |name| Raw::trusted(content).walk(name).and_then(Raw::as_i64).and_then(|n| u64::try_from(n).ok());
+            let number = |name| {
+                Raw::trusted(content).walk(name).and_then(Raw::as_i64).and_then(|n| u64::try_from(n).ok())
+            };
             Some(Arrival::Gap(Gap { from: number("from")?, to: number("to")?, count: number("count")? }))
         }
         _ => id.map(Arrival::Position),

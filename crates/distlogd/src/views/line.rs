@@ -22,10 +22,37 @@ use crate::time;
 
 /// What every record has, and what has a column of its own: not repeated at the line's end.
 const NOT_REPEATED: [&str; 31] = [
-    "name", "msg", "args", "levelno", "levelname", "pathname", "filename", "module", "exc_info", "exc_text",
-    "stack_info", "lineno", "funcName", "created", "msecs", "relativeCreated", "thread", "threadName",
-    "processName", "process", "taskName", "message", "asctime", "hostname", "context", "goal", "_offset",
-    "_received", "_system", "_rejected", "format_error",
+    "name",
+    "msg",
+    "args",
+    "levelno",
+    "levelname",
+    "pathname",
+    "filename",
+    "module",
+    "exc_info",
+    "exc_text",
+    "stack_info",
+    "lineno",
+    "funcName",
+    "created",
+    "msecs",
+    "relativeCreated",
+    "thread",
+    "threadName",
+    "processName",
+    "process",
+    "taskName",
+    "message",
+    "asctime",
+    "hostname",
+    "context",
+    "goal",
+    "_offset",
+    "_received",
+    "_system",
+    "_rejected",
+    "format_error",
 ];
 /// Members of one object that are shown as `user.id=42`; larger or deeper ones are shown as JSON.
 const MOST_MEMBERS: usize = 8;
@@ -89,7 +116,8 @@ impl Lines {
         let margin = if self.look.width.is_some() { columns_until_message(&line) } else { 0 };
         line.push_str(&format!("{:indent$}{}", "", self.symbol(part)));
         let message = record.message().unwrap_or_default();
-        let message = if part == Part::Failed { message.strip_prefix("FAILED ").unwrap_or(&message) } else { &message };
+        let message =
+            if part == Part::Failed { message.strip_prefix("FAILED ").unwrap_or(&message) } else { &message };
         let mut message = escape_lines(message);
         line.push_str(&message.next().unwrap_or_default());
         self.put_fields(&mut line, record);
@@ -132,11 +160,16 @@ impl Lines {
             line.push_str(&format!("{stamp} {level} {} {} {goal} ", word_of(&process), word_of(&logger)));
             return;
         }
-        line.push_str(&format!("{} ", look.paint(Style::new().dimmed(), &time::show_clock(created, &self.zone))));
+        line.push_str(&format!(
+            "{} ",
+            look.paint(Style::new().dimmed(), &time::show_clock(created, &self.zone))
+        ));
         line.push_str(&format!("{}  ", look.paint(terminal::level_style(level), &fit(&word, 5, &look))));
         self.process.put(line, &escape(&process), &look, terminal::name_style(&process));
         self.logger.put(line, &escape(&logger), &look, Style::new());
-        let root = key.map(|key| key.goal.root()).map_or_else(Style::new, |root| terminal::name_style(&format!("{root:?}")));
+        let root = key
+            .map(|key| key.goal.root())
+            .map_or_else(Style::new, |root| terminal::name_style(&format!("{root:?}")));
         self.goal.put(line, if goal == "-" { "" } else { &goal }, &look, root);
     }
 
@@ -155,10 +188,12 @@ impl Lines {
     /// The duration of an ended goal, the bound fields, the extra ones.
     fn put_fields(&self, line: &mut String, record: &Record) {
         let mut fields = String::new();
-        if let Some(seconds) = record.get("goal").and_then(|goal| goal.walk("duration")).and_then(Raw::as_f64) {
+        if let Some(seconds) = record.get("goal").and_then(|goal| goal.walk("duration")).and_then(Raw::as_f64)
+        {
             fields.push_str(&format!(" {}", time::show_duration(seconds)));
         }
-        let bound = record.get("context").into_iter().flat_map(Raw::members).filter(|(name, _)| *name != "key");
+        let bound =
+            record.get("context").into_iter().flat_map(Raw::members).filter(|(name, _)| *name != "key");
         let extra = record.fields().filter(|(name, _)| !NOT_REPEATED.contains(name));
         for (name, value) in bound.chain(extra) {
             put_field(&mut fields, name, value, true);
@@ -243,7 +278,8 @@ fn columns_until_message(line: &str) -> usize {
 
 /// `name=value`; an object with few members becomes `name.member=value` for each.
 fn put_field(fields: &mut String, name: &str, value: Raw<'_>, may_unfold: bool) {
-    if may_unfold && value.kind() == JsonKind::Object && (1..=MOST_MEMBERS).contains(&value.members().count()) {
+    if may_unfold && value.kind() == JsonKind::Object && (1..=MOST_MEMBERS).contains(&value.members().count())
+    {
         for (member, value) in value.members() {
             put_field(fields, &format!("{name}.{member}"), value, false);
         }
@@ -261,7 +297,8 @@ fn is_plain(text: &str) -> bool {
 /// A member's name is JSON text without its quotes.
 fn unescaped(name: &str) -> Cow<'_, str> {
     if name.contains('\\') {
-        distlog::json::unquoted(&format!("\"{name}\"")).map_or(Cow::Borrowed(name), |name| Cow::Owned(name.into_owned()))
+        distlog::json::unquoted(&format!("\"{name}\""))
+            .map_or(Cow::Borrowed(name), |name| Cow::Owned(name.into_owned()))
     } else {
         Cow::Borrowed(name)
     }
@@ -275,7 +312,8 @@ fn exception_text(record: &Record) -> Option<Cow<'_, str>> {
 /// What and where: the traceback's last line and its innermost place.
 fn brief_exception(text: &str) -> Option<String> {
     let what = text.lines().map(str::trim_end).rfind(|line| !line.is_empty() && !line.starts_with(' '))?;
-    let places: Vec<&str> = text.lines().filter_map(|line| line.trim_start().strip_prefix("File \"")).collect();
+    let places: Vec<&str> =
+        text.lines().filter_map(|line| line.trim_start().strip_prefix("File \"")).collect();
     let Some(place) = places.last() else { return Some(what.to_owned()) };
     let (path, rest) = place.split_once("\", line ")?;
     let (number, function) = rest.split_once(", in ").unwrap_or((rest, ""));

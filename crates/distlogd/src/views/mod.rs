@@ -39,9 +39,15 @@ pub const TIME_OUT: u8 = 124;
 
 /// What the program was called with.
 #[derive(Debug, Parser)]
-#[command(name = "distlog", version, about = "Shows what your programs log: live, stored, and as trees of goals.")]
-#[command(after_help = "Filters: a word is searched in the message; field:has, field=is, field~/regex/, field>n;\n\
-    a space means and, minus means not. Quote `>` on a command line, or use -l LEVEL.")]
+#[command(
+    name = "distlog",
+    version,
+    about = "Shows what your programs log: live, stored, and as trees of goals."
+)]
+#[command(
+    after_help = "Filters: a word is searched in the message; field:has, field=is, field~/regex/, field>n;\n\
+    a space means and, minus means not. Quote `>` on a command line, or use -l LEVEL."
+)]
 pub struct Command {
     #[command(subcommand)]
     view: View,
@@ -67,7 +73,13 @@ enum View {
 #[derive(Debug, Args)]
 struct OutputStyle {
     /// The daemon's HTTP address
-    #[arg(long, global = true, env = "DISTLOG_URL", default_value = "http://127.0.0.1:5012", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DISTLOG_URL",
+        default_value = "http://127.0.0.1:5012",
+        value_name = "URL"
+    )]
     url: String,
     /// Print JSON, one object a line, as the daemon answers it
     #[arg(long, global = true)]

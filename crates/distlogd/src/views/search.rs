@@ -158,7 +158,11 @@ fn counts_table<'a>(field: &str, values: impl Iterator<Item = Raw<'a>>) -> Strin
         })
         .collect();
     let width = rows.iter().map(|(count, _)| columns(count)).max().unwrap_or(0).max(5);
-    let mut text = if rows.is_empty() { String::new() } else { format!("{:>width$}  {}\n", "COUNT", escape(&field.to_uppercase())) };
+    let mut text = if rows.is_empty() {
+        String::new()
+    } else {
+        format!("{:>width$}  {}\n", "COUNT", escape(&field.to_uppercase()))
+    };
     for (count, value) in rows {
         text.push_str(&format!("{count:>width$}  {value}\n"));
     }
@@ -173,7 +177,8 @@ fn with_context(
     parameters: &Parameters<'_>,
     around: u64,
 ) -> Result<u64, Failure> {
-    let hits: Vec<String> = client.ask("/api/v1/search", parameters)?.lines(client).collect::<Result<_, _>>()?;
+    let hits: Vec<String> =
+        client.ask("/api/v1/search", parameters)?.lines(client).collect::<Result<_, _>>()?;
     let mut lines = Lines::new(screen.look, screen.zone.clone(), options.trace);
     let mut printed = BTreeSet::new();
     for hit in &hits {
@@ -218,7 +223,10 @@ fn surroundings(record: &Record) -> Option<String> {
         return Some(format!("task:{}", distlog::GoalId::from_root(key.goal.root())));
     }
     let process = record.get("process")?.as_i64()?;
-    let host = record.get("hostname").and_then(Raw::into_str).map(|host| format!(" host={}", distlog::json::quoted(&host)));
+    let host = record
+        .get("hostname")
+        .and_then(Raw::into_str)
+        .map(|host| format!(" host={}", distlog::json::quoted(&host)));
     Some(format!("process={process}{}", host.unwrap_or_default()))
 }
 

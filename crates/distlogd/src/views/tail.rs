@@ -53,7 +53,8 @@ pub fn run(options: &TailOptions, client: &Client, screen: &mut Screen) -> Resul
     let begins_with_all = options.no_follow || options.since.is_some();
     let limit = options.lines.or_else(|| (!begins_with_all).then_some(10));
     let limit = limit.map(|limit| limit.to_string()).unwrap_or_default();
-    let history = client.ask("/api/v1/search", &vec![("filter", filter.clone()), ("since", since), ("limit", limit)])?;
+    let history = client
+        .ask("/api/v1/search", &vec![("filter", filter.clone()), ("since", since), ("limit", limit)])?;
     if screen.has_notes && !options.no_follow {
         note(&head(client, &filter, screen));
     }
@@ -103,7 +104,9 @@ impl Tail<'_> {
                 }
                 Some(Arrival::Gap(gap)) => self.skip(&gap)?,
                 Some(Arrival::Position(last)) => position = last + 1,
-                Some(Arrival::Lost(why)) => note(&format!("distlog: connection lost ({}), trying again", escape(&why))),
+                Some(Arrival::Lost(why)) => {
+                    note(&format!("distlog: connection lost ({}), trying again", escape(&why)))
+                }
                 Some(Arrival::Back) => note("distlog: connected again, nothing missed"),
                 Some(Arrival::Refused(failure)) => return Err(failure),
                 Some(Arrival::Stop) | None => break,
@@ -135,7 +138,9 @@ impl Tail<'_> {
         self.missed += gap.count;
         self.screen.flush()?;
         let Gap { from, to, count } = gap;
-        note(&format!("… {count} records skipped here (offsets {from} to {to}): distlog search --from {from} --limit {count}"));
+        note(&format!(
+            "… {count} records skipped here (offsets {from} to {to}): distlog search --from {from} --limit {count}"
+        ));
         Ok(())
     }
 
@@ -143,13 +148,23 @@ impl Tail<'_> {
         if !self.screen.has_notes && self.missed == 0 {
             return;
         }
-        let tree = self.last_goal.as_ref().map(|goal| format!(" · distlog tree {}", self.lines.short_id(goal)));
+        let tree =
+            self.last_goal.as_ref().map(|goal| format!(" · distlog tree {}", self.lines.short_id(goal)));
         let seen = looked_at.max(self.shown);
-        note(&format!("{seen} seen, {} shown, {} missed{}", self.shown, self.missed, tree.unwrap_or_default()));
+        note(&format!(
+            "{seen} seen, {} shown, {} missed{}",
+            self.shown,
+            self.missed,
+            tree.unwrap_or_default()
+        ));
     }
 }
 
 fn head(client: &Client, filter: &str, screen: &Screen) -> String {
     let filter = if filter.is_empty() { "everything".into() } else { escape(filter) };
-    format!("following {} · {filter} · times {}", escape(client.url()), time::show_offset(time::now(), &screen.zone))
+    format!(
+        "following {} · {filter} · times {}",
+        escape(client.url()),
+        time::show_offset(time::now(), &screen.zone)
+    )
 }

@@ -41,7 +41,8 @@ pub fn table(lines: &[&str], look: &Look, zone: &jiff::tz::TimeZone) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    let rows: Vec<(String, [String; 6], String)> = lines.iter().map(|line| row(Raw::trusted(line), look, zone)).collect();
+    let rows: Vec<(String, [String; 6], String)> =
+        lines.iter().map(|line| row(Raw::trusted(line), look, zone)).collect();
     let mut widths = HEADS.map(str::len);
     for (_, cells, _) in &rows {
         for (width, cell) in widths.iter_mut().zip(cells) {
@@ -63,13 +64,16 @@ fn row(task: Raw<'_>, look: &Look, zone: &jiff::tz::TimeZone) -> (String, [Strin
     let status = text("status");
     let id = text("id");
     let id = if look.width.is_some() { id.get(..8).unwrap_or(&id).to_owned() } else { id };
-    let duration = task.walk("duration").and_then(Raw::as_f64).map_or_else(|| "-".to_owned(), time::show_duration);
+    let duration =
+        task.walk("duration").and_then(Raw::as_f64).map_or_else(|| "-".to_owned(), time::show_duration);
     let began = task.walk("begin").and_then(Raw::seconds_to_ns).map(|begin| match look.width {
         Some(_) => time::show_clock(begin, zone),
         None => time::show_stamp(begin, zone),
     });
-    let word = if look.width.is_some() { format!("{} {status}", symbol(&status, look)) } else { status.clone() };
-    let cells = [id, word, duration, number("records"), number("missing"), began.unwrap_or_else(|| "-".to_owned())];
+    let word =
+        if look.width.is_some() { format!("{} {status}", symbol(&status, look)) } else { status.clone() };
+    let cells =
+        [id, word, duration, number("records"), number("missing"), began.unwrap_or_else(|| "-".to_owned())];
     (status, cells, text("title"))
 }
 
@@ -84,7 +88,9 @@ fn put_row(
     for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let cell = escape(cell);
         let cell = match look.width {
-            Some(_) if (2..5).contains(&at) => format!("{}{cell}", " ".repeat(width.saturating_sub(columns(&cell)))),
+            Some(_) if (2..5).contains(&at) => {
+                format!("{}{cell}", " ".repeat(width.saturating_sub(columns(&cell))))
+            }
             Some(_) => fit(&cell, *width, look),
             None => cell.replace(' ', ""),
         };

@@ -152,7 +152,8 @@ fn show(
         depth: options.depth,
     };
     let mut text = picture.draw(goal);
-    let height = terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0)).saturating_sub(1);
+    let height =
+        terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0)).saturating_sub(1);
     if !is_done && text.lines().count() > height {
         text = text.split_inclusive('\n').take(height).collect();
     }

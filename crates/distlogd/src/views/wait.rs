@@ -33,7 +33,10 @@ pub fn run(options: &WaitOptions, client: &Client, screen: &mut Screen) -> Resul
     let since = screen.time(options.since.as_deref())?;
     let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let limit = if options.since.is_some() { "1" } else { "0" };
-    let stored = client.ask("/api/v1/search", &vec![("filter", filter.clone()), ("since", since), ("limit", limit.into())])?;
+    let stored = client.ask(
+        "/api/v1/search",
+        &vec![("filter", filter.clone()), ("since", since), ("limit", limit.into())],
+    )?;
     let next = stored.next_offset.unwrap_or(0);
     if let Some(line) = stored.lines(client).next() {
         return found(&line?, screen);
@@ -47,7 +50,9 @@ pub fn run(options: &WaitOptions, client: &Client, screen: &mut Screen) -> Resul
                     return found(record, screen);
                 }
             }
-            Ok(Arrival::Lost(why)) => note(&format!("distlog: connection lost ({}), trying again", escape(&why))),
+            Ok(Arrival::Lost(why)) => {
+                note(&format!("distlog: connection lost ({}), trying again", escape(&why)))
+            }
             Ok(Arrival::Refused(failure)) => return Err(failure),
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) if deadline.is_none() => {}
@@ -68,6 +73,7 @@ fn found(line: &str, screen: &mut Screen) -> Result<u8, Failure> {
 
 fn time_out(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let length = || time::parse_duration(text).and_then(|length| u64::try_from(length).ok()).map(Duration::from_nanos);
+    let length =
+        || time::parse_duration(text).and_then(|length| u64::try_from(length).ok()).map(Duration::from_nanos);
     seconds.or_else(length).ok_or_else(|| "write a length of time, as in 500ms, 60s, 5m".to_owned())
 }

@@ -95,7 +95,8 @@ impl Goal {
 
     /// Whether this goal, or one below it, may still become something else.
     pub fn may_change(&self) -> bool {
-        matches!(self.status.as_str(), "running" | "awaited" | "unknown") || self.children.iter().any(Self::may_change)
+        matches!(self.status.as_str(), "running" | "awaited" | "unknown")
+            || self.children.iter().any(Self::may_change)
     }
 
     fn read_below(json: Raw<'_>, depth: usize) -> Self {
@@ -111,14 +112,18 @@ impl Goal {
                 "process" => goal.process = text(),
                 "records" => goal.records = value.as_i64().unwrap_or(0),
                 "missing" => {
-                    goal.missing = value.members().filter_map(|(_, gap)| Some(gap.into_str()?.into_owned())).collect();
+                    goal.missing =
+                        value.members().filter_map(|(_, gap)| Some(gap.into_str()?.into_owned())).collect();
                 }
                 "begin" => goal.begin = value.seconds_to_ns(),
                 "last" => goal.last = value.seconds_to_ns(),
                 "error" => goal.error = text(),
-                "own_records" => goal.own_records = value.members().filter_map(|(_, line)| Line::read(line)).collect(),
+                "own_records" => {
+                    goal.own_records = value.members().filter_map(|(_, line)| Line::read(line)).collect()
+                }
                 "children" if depth < MOST_DEPTH => {
-                    goal.children = value.members().map(|(_, child)| Self::read_below(child, depth + 1)).collect();
+                    goal.children =
+                        value.members().map(|(_, child)| Self::read_below(child, depth + 1)).collect();
                 }
                 _ => {}
             }
@@ -193,7 +198,11 @@ impl Picture<'_> {
         let records = counted(usize::try_from(root.records).unwrap_or(0), "record");
         parts.push(format!("{}, {records}{missing}", counted_processes(root.processes)));
         if let Some(begin) = root.begin {
-            parts.push(format!("{} {}", time::show_clock(begin, self.zone), time::show_offset(begin, self.zone)));
+            parts.push(format!(
+                "{} {}",
+                time::show_clock(begin, self.zone),
+                time::show_offset(begin, self.zone)
+            ));
         }
         parts.join(if self.look.ascii { " - " } else { " · " }) + "\n"
     }
@@ -204,9 +213,14 @@ impl Picture<'_> {
         if depth == 0 {
             if !goal.children.is_empty() {
                 let goals = goal.count(&|_| 1) - 1;
-                let failed = goal.count(&|goal| usize::from(goal.status == "failed")) - usize::from(goal.status == "failed");
+                let failed = goal.count(&|goal| usize::from(goal.status == "failed"))
+                    - usize::from(goal.status == "failed");
                 let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-                rows.push(Row::plain(format!("{below}{}+ {}{failed}", self.twig(true).0, counted(goals, "goal"))));
+                rows.push(Row::plain(format!(
+                    "{below}{}+ {}{failed}",
+                    self.twig(true).0,
+                    counted(goals, "goal")
+                )));
             }
             return;
         }
@@ -241,9 +255,12 @@ impl Picture<'_> {
         let error = goal.error.as_ref().map(|error| format!("  {}", escape(error))).unwrap_or_default();
         let length = goal.duration.map(time::show_duration).unwrap_or_default();
         let is_open = !goal.is_ended();
-        let quiet = goal.last.filter(|_| is_open).map(|last| self.now.saturating_sub(last).max(0) as f64 / 1e9);
-        let after = quiet.map(|quiet| format!("last record {} ago", time::show_duration(quiet))).unwrap_or_default();
-        let end = goal.begin.zip(goal.duration).map(|(begin, length)| begin.saturating_add((length * 1e9) as i64));
+        let quiet =
+            goal.last.filter(|_| is_open).map(|last| self.now.saturating_sub(last).max(0) as f64 / 1e9);
+        let after =
+            quiet.map(|quiet| format!("last record {} ago", time::show_duration(quiet))).unwrap_or_default();
+        let end =
+            goal.begin.zip(goal.duration).map(|(begin, length)| begin.saturating_add((length * 1e9) as i64));
         let end = if is_open { goal.last.max(end) } else { end };
         Row {
             text: format!("{stem}{symbol} {title}{error}"),
@@ -277,7 +294,9 @@ impl Picture<'_> {
             }
             return;
         };
-        let widest = |cell: fn(&Row) -> &str, most: usize| rows.iter().map(|row| columns(cell(row))).max().unwrap_or(0).min(most);
+        let widest = |cell: fn(&Row) -> &str, most: usize| {
+            rows.iter().map(|row| columns(cell(row))).max().unwrap_or(0).min(most)
+        };
         let process = if width < 60 { 0 } else { widest(|row| &row.process, 20) };
         let length = widest(|row| &row.length, 12).max(9);
         let bar = if width < 90 { 0 } else { BAR + 4 };
@@ -290,10 +309,17 @@ impl Picture<'_> {
                 self.look.paint(row.style, &fit(&row.text, room, &self.look)).into_owned()
             };
             if process > 0 && (!row.length.is_empty() || row.bar.is_some()) {
-                line.push_str(&format!("  {}", self.look.paint(name_style(&row.process), &fit(&row.process, process, &self.look))));
+                line.push_str(&format!(
+                    "  {}",
+                    self.look.paint(name_style(&row.process), &fit(&row.process, process, &self.look))
+                ));
             }
             if !row.length.is_empty() {
-                let spell = if row.bar.is_none() && row.process.is_empty() { row.moment(starts) } else { row.length.clone() };
+                let spell = if row.bar.is_none() && row.process.is_empty() {
+                    row.moment(starts)
+                } else {
+                    row.length.clone()
+                };
                 line.push_str(&format!("{}  {spell}", " ".repeat(length.saturating_sub(columns(&spell)))));
             }
             if let Some(span) = row.bar.filter(|_| bar > 0) {
@@ -308,7 +334,8 @@ impl Picture<'_> {
     }
 
     fn plain_line(&self, row: &Row, starts: i64) -> String {
-        let length = if row.process.is_empty() && row.bar.is_some() { row.moment(starts) } else { row.length.clone() };
+        let length =
+            if row.process.is_empty() && row.bar.is_some() { row.moment(starts) } else { row.length.clone() };
         let cells = [row.text.as_str(), &row.process, &length, &row.after];
         let cells: Vec<&str> = cells.into_iter().filter(|cell| !cell.is_empty()).collect();
         cells.join("  ") + "\n"
@@ -317,7 +344,8 @@ impl Picture<'_> {
     /// The stretch of the whole that it took; a running goal's has an open end, a record is a point.
     fn bar(&self, (begin, end, kind): (i64, i64, char), starts: i64, ends: i64) -> String {
         let whole = (ends.saturating_sub(starts)).max(1) as f64;
-        let cell = |moment: i64| (moment.saturating_sub(starts).max(0) as f64 / whole * BAR as f64).min(BAR as f64);
+        let cell =
+            |moment: i64| (moment.saturating_sub(starts).max(0) as f64 / whole * BAR as f64).min(BAR as f64);
         let (from, to) = (cell(begin), cell(end));
         let first = (from.floor() as usize).min(BAR - 1);
         let after = (to.ceil() as usize).clamp(first + 1, BAR);
@@ -328,7 +356,13 @@ impl Picture<'_> {
             bar.push(match kind {
                 _ if at < first || at >= after => ' ',
                 '·' => point,
-                '▸' if at + 1 == after => if self.look.ascii { '>' } else { '▸' },
+                '▸' if at + 1 == after => {
+                    if self.look.ascii {
+                        '>'
+                    } else {
+                        '▸'
+                    }
+                }
                 _ if to - from < 0.5 => half,
                 _ => full,
             });
@@ -340,13 +374,22 @@ impl Picture<'_> {
 
 impl Row {
     fn plain(text: String) -> Self {
-        Self { text, style: Style::new(), process: String::new(), length: String::new(), bar: None, after: String::new() }
+        Self {
+            text,
+            style: Style::new(),
+            process: String::new(),
+            length: String::new(),
+            bar: None,
+            after: String::new(),
+        }
     }
 
     /// For a record: how long after the root's begin it was made.
     fn moment(&self, starts: i64) -> String {
         match self.bar {
-            Some((at, _, '·')) => format!("+{}", time::show_duration(at.saturating_sub(starts) as f64 / 1e9)),
+            Some((at, _, '·')) => {
+                format!("+{}", time::show_duration(at.saturating_sub(starts) as f64 / 1e9))
+            }
             _ => self.length.clone(),
         }
     }
