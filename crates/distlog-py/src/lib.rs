@@ -1,1 +1,32 @@
-//! The Rust core of the Python package.
+//! The Rust core of the Python package: what must be quick, or must work without the interpreter.
+//!
+//! [`encode`] turns records into bytes on the calling thread; [`sender`] hands them to the transport's thread, which never needs the
+//! interpreter; [`goals`] reads goal ids and puts trees together for tests. Everything a user sees is in `python/distlog`.
+//!
+//! Rules: no lock is held across a call into Python, and nothing that may wait holds the interpreter's lock.
+
+mod encode;
+mod goals;
+mod sender;
+
+use pyo3::prelude::*;
+
+/// The module `distlog._distlog`.
+#[pymodule]
+mod _distlog {
+    #[pymodule_export]
+    use super::encode::stamp::{register_context, stamp_of};
+    #[pymodule_export]
+    use super::encode::{describe, encode_json, encode_pickle, render};
+    #[pymodule_export]
+    use super::goals::{Forest, parse_goal};
+    #[pymodule_export]
+    use super::sender::Sender;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,51 @@
+//! Records to bytes: [`record`] walks a `LogRecord`, [`value`] writes any value, [`writer`] knows the two forms.
+
+mod clock;
+mod exception;
+mod kind;
+mod number;
+mod record;
+pub(crate) mod stamp;
+mod value;
+mod writer;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use writer::{Json, Pickle};
+
+/// The record as JSON.
+pub(crate) fn json(record: &Bound<'_, PyAny>) -> Vec<u8> {
+    record::encode::<Json>(record)
+}
+
+/// The record as a pickled dict of builtins.
+pub(crate) fn pickle(record: &Bound<'_, PyAny>) -> Vec<u8> {
+    record::encode::<Pickle>(record)
+}
+
+/// The record as one JSON object in UTF-8. Never raises, never changes the record.
+#[pyfunction]
+pub(crate) fn encode_json<'py>(record: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
+    PyBytes::new(record.py(), &json(record))
+}
+
+/// The record as a pickled dict of builtins. Never raises, never changes the record.
+#[pyfunction]
+pub(crate) fn encode_pickle<'py>(record: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
+    PyBytes::new(record.py(), &pickle(record))
+}
+
+/// `msg % args` as text; where that fails, `msg` as text. Never raises.
+#[pyfunction]
+pub(crate) fn render(msg: &Bound<'_, PyAny>, args: &Bound<'_, PyAny>) -> String {
+    record::render(&value::Encoder::<Json>::new(msg.py()), msg, Some(args)).0
+}
+
+/// `Type: message` of an exception, on one line or several as it says itself. Never raises.
+#[pyfunction]
+pub(crate) fn describe(exception: &Bound<'_, PyAny>) -> String {
+    let encoder = value::Encoder::<Json>::new(exception.py());
+    let (name, said) = (value::type_name(exception), encoder.said_by(exception));
+    if said.is_empty() { name } else { format!("{name}: {said}") }
+}

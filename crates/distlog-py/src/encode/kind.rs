@@ -1,0 +1,157 @@
+//! What kind of value a Python type makes, found once per type.
+//!
+//! Types are known by the names of their ancestors, so that no module is imported only to ask whether a value is of it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+
+/// More types than this, and all are forgotten: some programs make types without end.
+const MAX_KNOWN: usize = 1024;
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `str` and below.
+    Text,
+    /// `int` and below.
+    Int,
+    /// `float` and below.
+    Float,
+    /// `bytes`, `bytearray`, `memoryview`.
+    Bytes,
+    /// `dict` and below.
+    Dict,
+    /// `list` and below, and other sequences.
+    List,
+    /// `tuple` and below.
+    Tuple,
+    /// A tuple with named fields.
+    NamedTuple,
+    /// Anything unordered or lazy but re-iterable: sets, views.
+    Set,
+    /// A mapping that is no dict.
+    Mapping,
+    /// An exception.
+    Exception,
+    /// A member of an enumeration: its value.
+    Member,
+    /// `isoformat()`.
+    Moment,
+    /// `total_seconds()`.
+    Duration,
+    /// `str()` says it all.
+    Named,
+    /// A dataclass's fields.
+    Dataclass,
+    /// An attrs class's fields.
+    Attrs,
+    /// `model_dump()`.
+    Model,
+    /// numpy's scalars: `item()`.
+    Scalar,
+    /// numpy's arrays: `tolist()` while they are small.
+    Array,
+    /// `repr()`.
+    Other,
+}
+
+type Known = HashMap<usize, (Py<PyType>, Kind)>;
+
+/// Locked only while the interpreter's lock is held, and never across a call into Python: so never locked during a fork.
+static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+
+/// The kind of values of this type.
+pub(crate) fn kind(class: &Bound<'_, PyType>) -> Kind {
+    let place = class.as_ptr() as usize;
+    {
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, kind)) = known.as_ref().and_then(|known| known.get(&place)) {
+            return *kind;
+        }
+    }
+    let found = find(class);
+    let mut forgotten = None;
+    {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_some_and(|known| known.len() >= MAX_KNOWN) {
+            forgotten = known.take();
+        }
+        known.get_or_insert_default().insert(place, (class.clone().unbind(), found));
+    }
+    drop(forgotten);
+    found
+}
+
+fn find(class: &Bound<'_, PyType>) -> Kind {
+    let ancestors = class.mro();
+    by_name(&ancestors)
+        .or_else(|| by_attribute(class))
+        .or_else(|| by_abstract_class(class))
+        .unwrap_or(Kind::Other)
+}
+
+fn by_name(ancestors: &Bound<'_, PyTuple>) -> Option<Kind> {
+    let names: Vec<(String, String)> = ancestors.iter().map(|class| (word(&class, "__module__"), word(&class, "__name__"))).collect();
+    // An IntEnum is an int too, and a named tuple a tuple: the more telling ancestor decides.
+    if names.iter().any(|(module, name)| module == "enum" && name == "Enum") {
+        return Some(Kind::Member);
+    }
+    let kind = names.iter().find_map(|(module, name)| named(module, name))?;
+    let fields = || ancestors.get_item(0).is_ok_and(|class| class.hasattr("_fields").unwrap_or(false));
+    Some(if kind == Kind::Tuple && fields() { Kind::NamedTuple } else { kind })
+}
+
+fn named(module: &str, name: &str) -> Option<Kind> {
+    Some(match (module.split('.').next().unwrap_or_default(), name) {
+        ("builtins", "str") => Kind::Text,
+        ("builtins", "int") => Kind::Int,
+        ("builtins", "float") => Kind::Float,
+        ("builtins", "bytes" | "bytearray" | "memoryview") => Kind::Bytes,
+        ("builtins", "dict") => Kind::Dict,
+        ("builtins", "list" | "range") | ("collections", "deque") => Kind::List,
+        ("builtins", "tuple") => Kind::Tuple,
+        ("builtins", "set" | "frozenset" | "dict_keys" | "dict_values" | "dict_items") => Kind::Set,
+        ("builtins", "BaseException") => Kind::Exception,
+        ("datetime", "datetime" | "date" | "time") => Kind::Moment,
+        ("datetime", "timedelta") => Kind::Duration,
+        ("decimal", "Decimal") | ("fractions", "Fraction") | ("builtins", "complex") => Kind::Named,
+        ("uuid", "UUID") | ("pathlib", "PurePath") | ("ipaddress", "_IPAddressBase") => Kind::Named,
+        ("numpy", "generic") => Kind::Scalar,
+        ("numpy", "ndarray") => Kind::Array,
+        _ => return None,
+    })
+}
+
+fn by_attribute(class: &Bound<'_, PyType>) -> Option<Kind> {
+    let has = |name| class.hasattr(name).unwrap_or(false);
+    if has("__pydantic_fields__") && has("model_dump") {
+        Some(Kind::Model)
+    } else if has("__dataclass_fields__") {
+        Some(Kind::Dataclass)
+    } else if has("__attrs_attrs__") {
+        Some(Kind::Attrs)
+    } else {
+        None
+    }
+}
+
+fn by_abstract_class(class: &Bound<'_, PyType>) -> Option<Kind> {
+    let abc = class.py().import("collections.abc").ok()?;
+    let is = |name| abc.getattr(name).and_then(|wanted| class.is_subclass(&wanted)).unwrap_or(false);
+    if is("Mapping") {
+        Some(Kind::Mapping)
+    } else if is("Sequence") {
+        Some(Kind::List)
+    } else if is("Set") {
+        Some(Kind::Set)
+    } else {
+        None
+    }
+}
+
+fn word(class: &Bound<'_, PyAny>, name: &str) -> String {
+    class.getattr(name).and_then(|word| word.extract()).unwrap_or_default()
+}

@@ -1,0 +1,65 @@
+//! What goal a record belongs to: the stamp that `distlog.context` puts on it.
+//!
+//! The stamp is the record's attribute [`ATTRIBUTE`]: an object with `parts() -> (context, goal or None)`, or that pair itself (what a
+//! stamp becomes when it is pickled). Records without it were made by somebody else's record factory: then the goal that is
+//! current now is asked for, through the function that `distlog.context` registers, and the answer is kept on the record so that several
+//! handlers agree.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyTuple, PyType};
+
+/// The attribute's name.
+pub(crate) const ATTRIBUTE: &str = "_distlog";
+
+/// Gives the stamp for a record made just now, or `None` outside any goal.
+static SOURCE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// distlog's own class of records.
+static RECORD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static STDLIB_RECORD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Tells where stamps come from; only the first call counts.
+#[pyfunction]
+pub(crate) fn register_context(py: Python<'_>, record_class: Py<PyType>, source: Py<PyAny>) {
+    RECORD.get_or_init(py, || record_class);
+    SOURCE.get_or_init(py, || source);
+}
+
+/// The record's stamp, or `None` if it belongs to no goal.
+#[pyfunction]
+pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = record.py();
+    match record.getattr(intern!(py, "_distlog")) {
+        Ok(stamp) => Some(stamp).filter(|stamp| !stamp.is_none()),
+        Err(_) => {
+            let stamp = SOURCE.get(py)?.bind(py).call0().ok().filter(|stamp| !stamp.is_none())?;
+            // A record that takes no attributes belongs to its goal all the same.
+            drop(record.setattr(intern!(py, "_distlog"), &stamp));
+            Some(stamp)
+        }
+    }
+}
+
+/// The record's `context` and `goal` fields.
+pub(crate) fn parts<'py>(record: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
+    let stamp = stamp_of(record)?;
+    let pair = match stamp.cast_into::<PyTuple>() {
+        Ok(pair) => pair,
+        Err(error) => {
+            let stamp = error.into_inner();
+            stamp.call_method0(intern!(stamp.py(), "parts")).ok()?.cast_into().ok()?
+        }
+    };
+    let goal = pair.get_item(1).ok().filter(|goal| !goal.is_none());
+    Some((pair.get_item(0).ok()?, goal))
+}
+
+/// Whether the record is of a class whose `getMessage` is the standard library's.
+pub(crate) fn is_ordinary(record: &Bound<'_, PyAny>) -> bool {
+    let py = record.py();
+    let class = record.get_type();
+    let stdlib = || py.import("logging")?.getattr("LogRecord")?.cast_into::<PyType>().map(Bound::unbind).map_err(PyErr::from);
+    RECORD.get(py).is_some_and(|ours| ours.is(&class))
+        || STDLIB_RECORD.get_or_try_init(py, stdlib).is_ok_and(|known| known.is(&class))
+}

@@ -1,0 +1,132 @@
+//! The transport's sender for Python: encoded and queued in one call, and whole again after a fork.
+//!
+//! A forked child has neither the parent's thread nor, perhaps, its locks. So every call first looks whether the process is still the
+//! same; in a child the parent's sender is leaked untouched and a new one made of the same options. What the parent
+//! had queued is the parent's to send.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use distlog::json;
+use distlog_transport as transport;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::encode;
+
+/// The longest wait that is a number of seconds and not a mistake.
+const MAX_WAIT: f64 = 86_400.0;
+
+/// A bounded queue and a thread that empties it into a 0MQ PUSH socket.
+#[pyclass(frozen, module = "distlog._distlog")]
+pub(crate) struct Sender {
+    /// Locked only while the interpreter's lock is held, and never across a call into Python: so never locked during a fork.
+    current: Mutex<Arc<transport::Sender>>,
+}
+
+#[pymethods]
+impl Sender {
+    #[new]
+    #[pyo3(signature = (endpoint, *, queue_bytes, notice, gap_topic, gap_fields))]
+    fn new(endpoint: String, queue_bytes: usize, notice: Option<String>, gap_topic: [u8; 3], gap_fields: String) -> PyResult<Self> {
+        let gap: transport::GapRecord = Arc::new(move |gap| (gap_topic, gap_record(gap, &gap_fields).into_bytes()));
+        let options =
+            transport::SenderOptions { endpoint, queue_bytes, notice, gap: Some(gap), ..transport::SenderOptions::default() };
+        let sender = transport::Sender::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(Self { current: Mutex::new(Arc::new(sender)) })
+    }
+
+    /// Encodes a record as JSON and queues it; false if it was dropped.
+    fn send_json(&self, topic: [u8; 3], record: &Bound<'_, PyAny>) -> bool {
+        self.push(topic, &encode::json(record), level(record))
+    }
+
+    /// Encodes a record as a pickled dict and queues it; false if it was dropped.
+    fn send_pickle(&self, topic: [u8; 3], record: &Bound<'_, PyAny>) -> bool {
+        self.push(topic, &encode::pickle(record), level(record))
+    }
+
+    /// Queues a message that is encoded already; false if it was dropped.
+    fn send(&self, topic: [u8; 3], body: &[u8], level: i64) -> bool {
+        self.push(topic, body, level)
+    }
+
+    /// Waits until all was handed to the kernel; false if `timeout` seconds were not enough.
+    fn flush(&self, py: Python<'_>, timeout: f64) -> bool {
+        let sender = self.here();
+        py.detach(|| sender.flush(wait(timeout)))
+    }
+
+    /// Takes no more, and waits as `flush` does.
+    fn close(&self, py: Python<'_>, timeout: f64) -> bool {
+        let sender = self.here();
+        py.detach(|| sender.close(wait(timeout)))
+    }
+
+    /// What it has done so far.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.here().stats();
+        let dropped = PyDict::new(py);
+        dropped.set_item("full", stats.dropped_full)?;
+        dropped.set_item("closed", stats.dropped_closed)?;
+        dropped.set_item("oversized", stats.dropped_oversized)?;
+        dropped.set_item("refused", stats.dropped_refused)?;
+        let all = PyDict::new(py);
+        all.set_item("queued", stats.queued)?;
+        all.set_item("sent", stats.sent)?;
+        all.set_item("acked", 0)?;
+        all.set_item("dropped", dropped)?;
+        all.set_item("bytes", stats.bytes)?;
+        all.set_item("connected", stats.connected)?;
+        all.set_item("reconnects", stats.reconnects)?;
+        all.set_item("last_error", stats.last_error)?;
+        Ok(all)
+    }
+}
+
+impl Sender {
+    fn push(&self, topic: [u8; 3], body: &[u8], level: i64) -> bool {
+        self.here().push(topic, body, level) == transport::Pushed::Queued
+    }
+
+    /// The sender of this process.
+    fn here(&self) -> Arc<transport::Sender> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.is_of_this_process()
+            // The endpoint was read once already, so this cannot fail.
+            && let Ok(fresh) = transport::Sender::new(current.options().clone())
+        {
+            std::mem::forget(std::mem::replace(&mut *current, Arc::new(fresh)));
+        }
+        Arc::clone(&current)
+    }
+}
+
+fn wait(seconds: f64) -> Duration {
+    Duration::from_secs_f64(if seconds > 0.0 { seconds.min(MAX_WAIT) } else { 0.0 })
+}
+
+fn level(record: &Bound<'_, PyAny>) -> i64 {
+    let number = record.getattr(pyo3::intern!(record.py(), "levelno"));
+    number.and_then(|number| number.extract()).unwrap_or_default()
+}
+
+/// The record that tells of dropped ones, without help from Python: it is made in the sender's thread.
+fn gap_record(gap: &transport::Gap, fields: &str) -> String {
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let plural = if gap.records == 1 { "" } else { "s" };
+    let message = json::quoted(&format!("{} record{plural} dropped (queue full)", gap.records));
+    format!(
+        "{{\"message\":{message},\"name\":\"distlog\",\"msg\":{message},\"args\":null,\"levelname\":\"WARNING\",\"levelno\":30,\
+         \"created\":{:?},\"distlog_dropped\":{{\"reason\":\"full\",\"records\":{},\"important\":{},\"first\":{:?},\"last\":{:?}}},\
+         \"process\":{},{}}}",
+        seconds(gap.last),
+        gap.records,
+        gap.important,
+        seconds(gap.first),
+        seconds(gap.last),
+        std::process::id(),
+        fields
+    )
+}

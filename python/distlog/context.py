@@ -1,0 +1,524 @@
+"""Structured logging: goals, and which one is current.
+
+``task()`` opens a root goal, ``to()`` a goal below the current one, ``import_task()`` a goal below one in another process. Every record
+that is logged meanwhile belongs to the innermost open goal. See ``docs/goals.md``.
+
+What is current is kept in a context variable, and restored by comparison, never by its token: a goal may end in another context than
+it began in (generators, tasks that are closed elsewhere). A plain ``with`` inside a generator does not
+leak into the generator's caller either: a goal whose generator is suspended is not current.
+
+Numbers: records and children of a goal draw from one sequence. The begin record is 0, the end record draws last and says how many
+were drawn. Ids and numbers are drawn when they are first needed, so what no handler takes leaves no holes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+import uuid
+from contextvars import ContextVar
+from types import CodeType, FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
+
+from distlog import _distlog, stamp, traceparent
+from distlog.stamp import Factory, Fields, LogRecord, Stamp
+from distlog.steps import decorate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+__all__ = ["LogContext", "LogRecord", "Task", "current_task", "import_task", "task", "to", "wrap"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: An id longer than this is refused unread.
+MAX_ID = 2048
+_PASSED_OVER = frozenset({__name__, "contextlib", "distlog.steps"})
+_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+#: How often this process is a fork's child. A goal of another generation belongs to another process.
+_generation = 0
+#: Child numbers reserved for the processes that threads are about to fork.
+_reserved: dict[int, tuple[Task, int]] = {}
+
+
+class Site(NamedTuple):
+    """Where a goal begins or ends: what its records name."""
+
+    module: str
+    file: str
+    line: int
+    function: str
+
+
+class LogContext:
+    """The goals that are open in this flow of execution (thread or asyncio task), innermost first."""
+
+    def __init__(self) -> None:
+        self._innermost: ContextVar[Task | None] = ContextVar("distlog_goal", default=None)
+
+    @property
+    def current(self) -> Task | None:
+        """The innermost open goal. One whose generator is suspended, or which ended out of order, is passed over."""
+        goal = self._innermost.get()
+        while goal is not None and goal._has_left():
+            goal = goal._outer
+        return None if goal is None else goal._here()
+
+    def get(self) -> Task | None:
+        """What was put there last, open or not."""
+        return self._innermost.get()
+
+    def push(self, goal: Task | None) -> None:
+        """Make this goal the innermost."""
+        self._innermost.set(goal)
+
+    def pop(self, goal: Task | None, outer: Task | None) -> None:
+        """Go back to what was there before, if this goal still is the innermost."""
+        if self._innermost.get() is goal:
+            self._innermost.set(outer)
+
+
+_context = LogContext()
+
+
+class Task:
+    """A goal: a piece of work with an end, and the records that belong to it.
+
+    It is a context manager (``with``, ``async with``) to be entered once, and a decorator: then each call is a goal of its own.
+    """
+
+    def __init__(self, msg: Any, /, *args: Any, **fields: Any) -> None:
+        self.msg = msg
+        self.args = args
+        self._own = _renamed(fields)
+        self._kind = "task"
+        self._given: str | None = None
+        self._link: str | None = None
+        self._site: Site | None = None
+        self._decorates = False
+        self._state = "new"
+        self._id: str | None = None
+        self._parent: Task | None = None
+        self._outer: Task | None = None
+        self._bound = self._own
+        self._numbers = itertools.count(1)
+        self._awaited: list[int] = []
+        self._outcome: tuple[str, Any, tuple[Any, ...], Fields] | None = None
+        self._began = 0.0
+        self._begin: logging.LogRecord | None = None
+        self._heard_by: dict[int, logging.Handler] = {}
+        self._frame: FrameType | None = None
+        self._flow: tuple[int, int] = (0, 0)
+        self._generation = _generation
+        self._in_child: Task | None = None
+
+    @property
+    def id(self) -> str:
+        """``<uuid>``, or ``<uuid>/2/1`` below a root."""
+        if self._id is None:
+            if self._kind == "to" and self._state == "new":
+                raise RuntimeError(f"goal {self._title()!r} has no id before it is entered")
+            above = self._parent.id if self._parent is not None else None
+            with stamp.drawing:
+                if self._id is None:
+                    self._id = str(uuid.uuid4()) if self._parent is None else f"{above}/{self._parent._draw()}"
+        return self._id
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the goal above, or ``None`` for a root."""
+        return self.id.rpartition("/")[0] or None
+
+    @property
+    def context(self) -> Fields:
+        """The fields that records of this goal carry: its own, those bound, and those inherited when it began."""
+        return dict(self._bound)
+
+    @property
+    def traceparent(self) -> str:
+        """A W3C header that names a new child of this goal; each reading reserves one, as ``get_foreign_task`` does."""
+        return traceparent.encode(self.get_foreign_task())
+
+    def get_foreign_task(self) -> str:
+        """Reserve a child for work elsewhere; its id is for ``import_task`` there, once."""
+        here = self._here()
+        return f"{here.id}/{here._reserve()}"
+
+    def bind(self, /, **fields: Any) -> None:
+        """Add fields to the goal's later records, and to the goals that begin below it from now on."""
+        here = self._here()
+        here._bound = {**here._bound, **_renamed(fields)}
+
+    def unbind(self, /, *names: str) -> None:
+        """Take fields away again."""
+        here = self._here()
+        here._bound = {name: value for name, value in here._bound.items() if name not in names}
+
+    def success(self, msg: Any, /, *args: Any, **fields: Any) -> None:
+        """Say what the end record says when the block ends well."""
+        self._decide("succeeded", msg, args, fields)
+
+    def fail(self, msg: Any, /, *args: Any, **fields: Any) -> None:
+        """Make the goal a failed one, without an exception; ``goal.error`` of the end record is this message."""
+        self._decide("failed", msg, args, fields)
+
+    def __enter__(self) -> Task:
+        self._enter(sys._getframe(1))
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._exit(error, sys._getframe(1))
+
+    async def __aenter__(self) -> Task:
+        self._enter(sys._getframe(1))
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._exit(error, sys._getframe(1))
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function, coroutine function, generator or asynchronous generator."""
+        if self._state != "new":
+            raise RuntimeError(f"goal {self._title()!r} was entered, and cannot decorate any more")
+        code: CodeType | None = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+        site = None
+        if code is not None:
+            module = getattr(function, "__module__", None) or "__main__"
+            site = Site(module, code.co_filename, code.co_firstlineno, code.co_name)
+        return decorate(function, functools.partial(self._again, site), _context)
+
+    def __repr__(self) -> str:
+        return f"<Task {self._title()!r} {self._id or self._given or ''} {self._state}>"
+
+    def _again(self, site: Site | None) -> Task:
+        """A new goal of the same making, for one call of a decorated function."""
+        goal = Task(self.msg, *self.args)
+        goal._own = goal._bound = self._own
+        goal._kind, goal._given, goal._link = self._kind, self._given, self._link
+        goal._site, goal._decorates = site, site is not None
+        if self._kind == "import":
+            with stamp.drawing:
+                first, self._state = self._state == "new", "used"
+            if not first:
+                # One id is one goal: later calls are goals of their own that say where they come from.
+                goal._kind, goal._given, goal._link = "task", None, self._given
+        return goal
+
+    def _enter(self, frame: FrameType | None) -> None:
+        with stamp.drawing:
+            fresh, self._state = self._state == "new", "open" if self._state == "new" else self._state
+        if not fresh:
+            raise RuntimeError(f"goal {self._title()!r} was entered already")
+        factory.install()
+        self._outer = _context.get()
+        self._generation = _generation
+        self._id = self._given
+        if self._kind == "to":
+            self._parent = _context.current
+            if self._parent is not None:
+                self._bound = {**self._parent._bound, **self._own}
+        frame = _caller(frame)
+        if frame is not None and frame.f_code.co_flags & _GENERATOR:
+            self._frame = frame
+        self._flow = _flow()
+        self._began = time.perf_counter()
+        _context.push(self)
+        self._log_begin(self._site or _site(frame))
+
+    def _log_begin(self, site: Site) -> None:
+        self._site = site
+        goal: Fields = {"event": "begin", "title": self._title()}
+        if self._link is not None:
+            goal["link"] = self._link
+        mark = Stamp(self, self._bound, goal, 0)
+        self._begin = _log(site, logging.INFO, self.msg, self.args, None, mark)
+
+    def _exit(self, error: BaseException | None, frame: FrameType | None = None) -> None:
+        with stamp.drawing:
+            was_open, self._state = self._state == "open", "ended" if self._state == "open" else self._state
+        if not was_open:
+            raise RuntimeError(f"goal {self._title()!r} {'ended already' if self._state == 'ended' else 'was not entered'}")
+        here = self
+        if self._generation != _generation:
+            # The block was entered before a fork: its end is the parent's to tell. Here ends what this process did of it.
+            here, self._in_child = self._in_child or self, None
+            _context.pop(here, self._outer)
+        self._frame = here._frame = None
+        _context.pop(self, self._outer)
+        if here._generation == _generation:
+            here._state = "ended"
+            here._log_end(error, None if here._decorates else _caller(frame))
+
+    def _log_end(self, error: BaseException | None, frame: FrameType | None) -> None:
+        status, level, reason, note = _ending(error)
+        msg, args, fields = self.msg, self.args, self._bound
+        if self._outcome is not None:
+            decided, its_msg, its_args, its_fields = self._outcome
+            fields = {**fields, **its_fields}
+            if decided == "failed":
+                status, level, reason = "failed", max(level, logging.ERROR), _distlog.render(its_msg, its_args)
+            elif status == "succeeded":
+                msg, args = its_msg, its_args
+        goal: Fields = {"event": "end", "title": self._title(), "status": status}
+        goal["duration"] = time.perf_counter() - self._began
+        for name, value in (("error", reason), ("note", note), ("awaited", list(self._awaited))):
+            if value:
+                goal[name] = value
+        info = None
+        if status == "failed":
+            msg = "FAILED " + (msg if isinstance(msg, str) else _distlog.render(msg, ()))
+            info = None if error is None else (type(error), error, error.__traceback__)
+        site = self._site if frame is None or self._begin is None else _site(frame)
+        mark = Stamp(self, fields, goal)
+        record = _log(site or _site(None), level, msg, args, info, mark)
+        if record is not None:
+            for handler in [*self._heard_by.values()]:
+                # A handler that saw the goal begin sees it end, whatever the levels say.
+                if id(handler) not in mark.taken_by:
+                    _guarded(handler.handle, record)
+
+    def _announce(self, handler: logging.Handler) -> None:
+        """Send this handler the begin records of this goal and of those above that it has not seen, the outermost first."""
+        unheard: list[Task] = []
+        goal: Task | None = self
+        while goal is not None and id(handler) not in goal._heard_by:
+            unheard.append(goal)
+            goal = goal._parent
+        for goal in reversed(unheard):
+            with stamp.drawing:
+                first = id(handler) not in goal._heard_by
+                goal._heard_by[id(handler)] = handler
+            if first and goal._begin is not None:
+                _guarded(handler.handle, goal._begin)
+
+    def _decide(self, status: str, msg: Any, args: tuple[Any, ...], fields: Fields) -> None:
+        here = self._here()
+        if self._state != "open":
+            raise RuntimeError(f"goal {self._title()!r} {'has ended' if self._state == 'ended' else 'was not entered'}")
+        if here._outcome is not None:
+            raise RuntimeError(f"goal {self._title()!r} was decided already: {here._outcome[0]}")
+        here._outcome = (status, msg, args, _renamed(fields))
+
+    def _draw(self) -> int:
+        return next(self._numbers)
+
+    def _reserve(self) -> int:
+        number = self._draw()
+        self._awaited.append(number)
+        return number
+
+    def _title(self) -> str:
+        args: Any = self.args
+        if len(args) == 1 and isinstance(args[0], dict) and args[0]:
+            args = args[0]
+        return _distlog.render(self.msg, args)
+
+    def _has_left(self) -> bool:
+        """Whether the flow that entered the goal is not inside it now, although the context variable says so."""
+        if self._frame is None and self._state == "open":
+            return False
+        if self._flow != _flow():
+            # A thread or asyncio task that inherited it: such work may outlive the goal, and still belongs to it.
+            return False
+        return self._state != "open" or (self._frame is not None and self._frame.f_back is None)
+
+    def _here(self) -> Task:
+        """This goal; in a forked child, what the child does of it."""
+        if self._generation == _generation:
+            return self
+        if self._in_child is None:
+            goal = Task("%s, in forked process %d", self._title(), os.getpid())
+            whose, number = _reserved.get(threading.get_ident(), (None, 0))
+            if whose is self:
+                goal._id = f"{self._id}/{number}"
+            else:
+                goal._link = self._id
+            goal._bound = self._bound
+            goal._state, goal._flow, goal._began = "open", _flow(), time.perf_counter()
+            site = self._site or _site(None)
+            goal._site = site
+            mark = Stamp(goal, goal._bound, {"event": "begin", "title": goal._title()}, 0)
+            if goal._link is not None and mark.goal is not None:
+                mark.goal["link"] = goal._link
+            goal._begin = _made(site, logging.INFO, goal.msg, goal.args, None, mark)
+            self._in_child = goal
+        return self._in_child
+
+
+def task(msg: Any, /, *args: Any, **fields: Any) -> Task:
+    """A root goal."""
+    return Task(msg, *args, **fields)
+
+
+def to(msg: Any, /, *args: Any, **fields: Any) -> Task:
+    """A goal below the one that is current when it is entered; a root where there is none."""
+    goal = Task(msg, *args, **fields)
+    goal._kind = "to"
+    return goal
+
+
+def import_task(id: str, msg: Any, /, *args: Any, trust: bool = True, **fields: Any) -> Task:
+    """The goal that another process reserved: ``id`` is from ``get_foreign_task()``, or a W3C ``traceparent``.
+
+    With ``trust=False`` it becomes a root of its own that only names the other as its ``goal.link``: for ids from people
+    who shall not write into your trees. ``ValueError`` if the id is none.
+    """
+    goal_id = _parsed(id)
+    goal = Task(msg, *args, **fields)
+    if trust:
+        goal._kind, goal._given = "import", goal_id
+    else:
+        goal._link = goal_id
+    return goal
+
+
+def current_task() -> Task | None:
+    """The innermost open goal, or ``None``."""
+    return _context.current
+
+
+def wrap(function: Function) -> Function:
+    """The same function, which takes the goal that is current now to wherever it is called."""
+    goal = _context.current
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def carried_coroutine(*args: Any, **kwargs: Any) -> Any:
+            outer = _context.get()
+            _context.push(goal)
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                _context.pop(goal, outer)
+
+        return carried_coroutine  # type: ignore[return-value]
+
+    @functools.wraps(function)
+    def carried(*args: Any, **kwargs: Any) -> Any:
+        outer = _context.get()
+        _context.push(goal)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _context.pop(goal, outer)
+
+    return carried  # type: ignore[return-value]
+
+
+def _parsed(id: Any) -> str:
+    text = str(id) if isinstance(id, (str, uuid.UUID)) else ""
+    try:
+        if not text or len(text) > MAX_ID:
+            raise ValueError("it is too long" if text else "it is no text")
+        return _distlog.parse_goal(traceparent.decode(text) if traceparent.looks_like_one(text) else text)
+    except ValueError as error:
+        shown = repr(id)
+        raise ValueError(f"{shown[:100] + '…' if len(shown) > 100 else shown} is no goal's id: {error}") from None
+
+
+def _renamed(fields: Fields) -> Fields:
+    """A field may have any name; ``key`` is the record's own in its context."""
+    if "key" not in fields:
+        return fields
+    return {"key_" if name == "key" else name: value for name, value in fields.items()}
+
+
+def _ending(error: BaseException | None) -> tuple[str, int, str | None, str | None]:
+    """Status, level, ``goal.error`` and ``goal.note`` of a block that this exception left."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return "succeeded", logging.INFO, None, None
+    if isinstance(error, GeneratorExit):
+        return "succeeded", logging.INFO, None, "closed before its end"
+    if not isinstance(error, Exception) and "Cancel" in type(error).__name__:
+        return "failed", logging.WARNING, "cancelled", None
+    return "failed", logging.ERROR, _distlog.describe(error), None
+
+
+def _caller(frame: FrameType | None) -> FrameType | None:
+    while frame is not None and frame.f_globals.get("__name__") in _PASSED_OVER:
+        frame = frame.f_back
+    return frame
+
+
+def _site(frame: FrameType | None) -> Site:
+    if frame is None:
+        return Site("root", "(unknown file)", 0, "(unknown function)")
+    name = frame.f_globals.get("__name__")
+    code = frame.f_code
+    return Site(name if isinstance(name, str) else "root", code.co_filename, frame.f_lineno or 0, code.co_name)
+
+
+def _flow() -> tuple[int, int]:
+    """The thread, and the asyncio task in it."""
+    asyncio = sys.modules.get("asyncio")
+    running = None
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        running = asyncio.current_task()
+    return threading.get_ident(), id(running) if running is not None else 0
+
+
+def _log(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord | None:
+    """Log through the caller's own logger, as if the caller had. Never raises."""
+    record = _guarded(_made, site, level, msg, args, info, mark)
+    if record is not None:
+        logger = logging.getLogger(site.module)
+        if logger.isEnabledFor(level):
+            _guarded(logger.handle, record)
+    return record
+
+
+def _made(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord:
+    logger = logging.getLogger(site.module)
+    record = logger.makeRecord(logger.name, level, site.file, site.line, msg, args, info, site.function)
+    record._distlog = mark  # type: ignore[attr-defined]
+    return record
+
+
+def _guarded(function: Callable[..., Any], *args: Any) -> Any:
+    """Call it; what it raises goes where the standard library's handlers put their errors."""
+    try:
+        return function(*args)
+    except Exception:  # noqa: BLE001 - logging must not change what the program does
+        if logging.raiseExceptions and sys.stderr is not None:
+            traceback.print_exc()
+        return None
+
+
+def _stamp() -> Stamp | None:
+    goal = _context.current
+    return None if goal is None else Stamp(goal, goal._bound)
+
+
+factory = Factory(_stamp)
+
+
+def _before_fork() -> None:
+    """The child's records must not draw the parent's numbers: reserve a child goal for what it does of the current one."""
+    goal = _context.current
+    if goal is not None:
+        goal.id  # noqa: B018 - drawn now, so that both processes have the same
+        _reserved[threading.get_ident()] = goal, goal._reserve()
+
+
+def _after_fork_in_parent() -> None:
+    _reserved.pop(threading.get_ident(), None)
+
+
+def _after_fork_in_child() -> None:
+    global _generation
+    _generation += 1
+    stamp.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

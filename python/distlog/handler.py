@@ -1,0 +1,294 @@
+"""Multi-process logging: records of this process on their way to the daemon.
+
+``emit`` encodes the record on the calling thread and puts it into a bounded queue; a thread that never needs the interpreter sends it.
+Nothing here waits for the network, and nothing a program logs comes back to it as an exception. When the queue
+is full, records are dropped, counted, and one record tells of the gap once there is room again.
+
+The handler has no lock, so a fork cannot leave one behind. A forked child sends what it logs itself through a queue of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import socket
+import sys
+import time
+import weakref
+from typing import Any, Callable, Protocol, cast
+
+from distlog import _distlog
+
+__all__ = ["ZmqHandler"]
+
+ENDPOINT = "tcp://127.0.0.1:5010"
+SYSTEMS = {"T": "test", "S": "staging", "P": "production"}
+#: Seconds that the end of the process may wait for records to leave, all handlers together.
+EXIT_SECONDS = 2.0
+
+_alive: weakref.WeakSet[ZmqHandler] = weakref.WeakSet()
+_exit_deadline: float | None = None
+
+
+class _Socket(Protocol):
+    def send_multipart(self, frames: list[bytes], flags: int = ...) -> Any: ...
+
+
+class _Serializer(Protocol):
+    encoding: str
+
+    def format(self, record: logging.LogRecord) -> bytes: ...
+
+
+class _Json(logging.Formatter):
+    """What is used while no formatter is set. It is one, so that ``basicConfig`` does not set its own."""
+
+    encoding = "J"
+
+    def format(self, record: logging.LogRecord) -> bytes:  # type: ignore[override]
+        return _distlog.encode_json(record)
+
+
+class _Foreign:
+    """A socket of the program's own, by duck typing. It is asked not to wait, and what it refuses is dropped."""
+
+    NOBLOCK = 1
+
+    def __init__(self, endpoint: _Socket) -> None:
+        self.socket = endpoint
+        self.sent = self.refused = self.bytes = 0
+
+    def send(self, topic: bytes, body: bytes, _level: int) -> bool:
+        try:
+            self.socket.send_multipart([topic, body], self.NOBLOCK)
+        except BaseException as error:
+            self.refused += 1
+            # Only "would wait" is no error: the socket's queue is full.
+            if type(error).__name__ != "Again":
+                raise
+            return False
+        self.sent += 1
+        self.bytes += len(topic) + len(body)
+        return True
+
+    def flush(self, _timeout: float) -> bool:
+        return True
+
+    def close(self, _timeout: float) -> bool:
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        dropped = {"full": self.refused, "closed": 0}
+        return {"queued": 0, "sent": self.sent, "acked": 0, "dropped": dropped, "bytes": self.bytes}
+
+
+class ZmqHandler(logging.Handler):
+    """Sends records to a ``distlogd`` over a 0MQ PUSH socket.
+
+    ``endpoint`` is an address, or a socket-like object with ``send_multipart``. ``system`` is ``T``, ``S`` or ``P`` (test, staging,
+    production). ``context`` is accepted as 2017's handler had it, and not needed. ``queue_bytes`` bounds the memory that waiting records
+    take; ``flush_timeout`` is what ``flush()`` and ``close()`` wait at most.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | _Socket = ENDPOINT,
+        context: object = None,
+        system: str = "P",
+        *,
+        acks: bool = False,
+        level: int | str = logging.NOTSET,
+        queue_bytes: int = 8 << 20,
+        flush_timeout: float = EXIT_SECONDS,
+    ) -> None:
+        if system not in SYSTEMS:
+            raise ValueError(f"system is one of 'T', 'S', 'P' (test, staging, production), not {system!r}")
+        if acks:
+            raise NotImplementedError("acknowledged delivery is not in this version of distlog: leave acks=False")
+        if not isinstance(queue_bytes, int) or queue_bytes < 1:
+            raise ValueError(f"queue_bytes is a number of bytes above 0, not {queue_bytes!r}")
+        self._arguments = {"queue_bytes": queue_bytes, "flush_timeout": flush_timeout}
+        self.endpoint = endpoint
+        self.system = system
+        self.flush_timeout = flush_timeout
+        self._closed = False
+        if isinstance(endpoint, str):
+            self._sender: Any = _sender(endpoint, system, queue_bytes)
+        elif callable(getattr(endpoint, "send_multipart", None)):
+            self._sender = _Foreign(endpoint)
+        else:
+            raise TypeError(f"endpoint is an address or has send_multipart; {type(endpoint).__name__} is neither")
+        super().__init__(level)
+        self._use(None)
+        _alive.add(self)
+        _at_exit()
+        _watch_multiprocessing()
+
+    def createLock(self) -> None:  # noqa: N802 - the standard library's name
+        """None: encoding needs no lock, and the queue has its own."""
+        self.lock = None
+
+    def acquire(self) -> None:
+        """Nothing to acquire."""
+
+    def release(self) -> None:
+        """Nothing to release."""
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - the standard library's name
+        """Use this serializer; ``TypeError`` for a formatter that is none, since records travel as data."""
+        if fmt is not None and (not callable(getattr(fmt, "format", None)) or not _letter(fmt)):
+            raise TypeError(f"ZmqHandler takes a Serializer (JSONFormatter, PickleFormatter), not {type(fmt).__name__}")
+        self._use(fmt)
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter and emit, without a lock."""
+        passed: Any = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Encode the record and queue it. Never waits, never raises."""
+        try:
+            stamp = _distlog.stamp_of(record)
+            if stamp is not None and not isinstance(stamp, tuple):
+                stamp.announce(self)
+            self._send(record)
+        except Exception:  # noqa: BLE001 - as all handlers do
+            self.handleError(record)
+
+    def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
+        """Wait until the network has what was logged so far; ``False`` if ``timeout`` seconds were not enough."""
+        return bool(self._sender.flush(self._wait(timeout)))
+
+    def close(self) -> None:
+        """Send what is queued, within ``flush_timeout``, and take no more. May be called again."""
+        if not self._closed:
+            self._closed = True
+            self._sender.close(self._wait(None))
+            _alive.discard(self)
+        super().close()
+
+    def stats(self) -> dict[str, Any]:
+        """What became of the records: ``queued``, ``sent``, ``acked``, ``dropped`` by reason, and ``bytes`` sent."""
+        return cast("dict[str, Any]", self._sender.stats())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process makes one of the same arguments."""
+        if not isinstance(self.endpoint, str):
+            raise TypeError("a ZmqHandler on a socket of the program's own cannot go to another process")
+        arguments = {**self._arguments, "level": self.level}
+        return _remade, (type(self), self.endpoint, self.system, arguments, self.formatter, self.filters, self.name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.endpoint} ({logging.getLevelName(self.level)})>"
+
+    def _use(self, fmt: Any) -> None:
+        serializer: Any = _Json() if fmt is None else fmt
+        self.formatter = serializer
+        letter = serializer.encoding
+        self._topic = f"{self.system}L{letter}".encode("ascii")
+        self._send = self._sending(serializer)
+
+    def _sending(self, serializer: _Serializer) -> Callable[[logging.LogRecord], object]:
+        topic, sender = self._topic, self._sender
+        own = {"J": "send_json", "P": "send_pickle"}
+        plain = type(serializer).__module__ in ("distlog.formatters", __name__)
+        if plain and isinstance(sender, _distlog.Sender):
+            send = getattr(sender, own[serializer.encoding])
+            return lambda record: send(topic, record)
+
+        def send_formatted(record: logging.LogRecord) -> object:
+            body: Any = serializer.format(record)
+            return sender.send(topic, body.encode() if isinstance(body, str) else body, record.levelno)
+
+        return send_formatted
+
+    def _wait(self, timeout: float | None) -> float:
+        wait = self.flush_timeout if timeout is None else timeout
+        if _exit_deadline is not None and timeout is None:
+            wait = min(wait, _exit_deadline - time.monotonic())
+        return max(wait, 0.0)
+
+
+def _letter(fmt: Any) -> bool:
+    letter = getattr(fmt, "encoding", None)
+    return isinstance(letter, str) and len(letter) == 1 and letter.isascii() and letter.isalpha()
+
+
+def _sender(endpoint: str, system: str, queue_bytes: int) -> _distlog.Sender:
+    notice = f"distlog: no daemon answers at {endpoint}; records wait, and are dropped when the queue is full\n"
+    fields = json.dumps({"hostname": socket.gethostname(), "processName": _process_name(), "stack_info": None})
+    return _distlog.Sender(
+        endpoint,
+        queue_bytes=queue_bytes,
+        notice=notice.rstrip("\n"),
+        gap_topic=f"{system}LJ".encode("ascii"),
+        gap_fields=fields[1:-1],
+    )
+
+
+def _process_name() -> str:
+    multiprocessing = sys.modules.get("multiprocessing")
+    return multiprocessing.current_process().name if multiprocessing is not None else "MainProcess"
+
+
+def _remade(
+    kind: type[ZmqHandler], endpoint: str, system: str, arguments: dict[str, Any], fmt: Any, filters: Any, name: Any
+) -> ZmqHandler:
+    handler = kind(endpoint, None, system, **arguments)
+    handler.setFormatter(fmt)
+    handler.filters = list(filters)
+    if name is not None:
+        handler.set_name(name)
+    return handler
+
+
+def _at_exit() -> None:
+    """Once: the end of the process has one deadline for all handlers."""
+    if not getattr(_at_exit, "done", False):
+        _at_exit.done = True  # type: ignore[attr-defined]
+        # Registered after logging's own hook, so it runs before it.
+        atexit.register(_begin_exit)
+
+
+def _begin_exit() -> None:
+    global _exit_deadline
+    _exit_deadline = time.monotonic() + EXIT_SECONDS
+
+
+def _flush_all() -> None:
+    _begin_exit()
+    for handler in list(_alive):
+        handler.flush()
+
+
+class _Anchor:
+    """What multiprocessing's registry holds on to."""
+
+
+_anchor = _Anchor()
+_watching = False
+
+
+def _watch_multiprocessing() -> None:
+    """Children of multiprocessing end without the interpreter's exit hooks: flush in theirs."""
+    global _watching
+    util = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+    if not _watching:
+        _watching = True
+        util.register_after_fork(_anchor, _in_child)
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
+        _in_child(_anchor)
+
+
+def _in_child(_: object) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, _flush_all, exitpriority=10)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_watch_multiprocessing)

@@ -1,0 +1,141 @@
+"""How a record comes to belong to a goal: the stamp it gets when it is made.
+
+The record factory (chained before whatever factory was there) captures the current goal when a record is *made*, so the record keeps it
+through queues and threads. Its number in the goal is drawn later and once: when the first handler of distlog, or whoever reads
+``record.context``, asks for it. Records that a filter drops on the way therefore leave no holes in the sequence.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from distlog import _distlog
+
+if TYPE_CHECKING:
+    from distlog.context import Task
+
+Fields = dict[str, Any]
+Parts = tuple[Fields, Optional[Fields]]
+
+#: Guards ids and numbers while they are drawn. Nothing else runs under it; a forked child gets a new one.
+drawing = threading.Lock()
+
+
+class Stamp:
+    """A record's place: its goal, the fields bound when it was made, and its number once that is drawn."""
+
+    __slots__ = ("_number", "fields", "goal", "taken_by", "task")
+
+    def __init__(self, task: Task, fields: Fields, goal: Fields | None = None, number: int | None = None) -> None:
+        self.task = task
+        self.fields = fields
+        self.goal = goal
+        self.taken_by: set[int] = set()
+        self._number = number
+
+    def parts(self) -> Parts:
+        """The record's ``context`` and ``goal`` fields. Draws the number, and the goal's id, if that was not done yet."""
+        goal_id = self.task.id
+        number = self._number
+        if number is None:
+            with drawing:
+                number = self._number
+                if number is None:
+                    number = self._number = self.task._draw()
+        goal = self.goal
+        if goal is not None and goal["event"] == "end":
+            goal["count"] = number + 1
+        return {"key": f"{number}@{goal_id}", **self.fields}, goal
+
+    def announce(self, handler: logging.Handler) -> None:
+        """What a handler calls before it sends the record: sends it the begin records that it has not seen yet."""
+        if self.goal is None:
+            if id(handler) not in self.task._heard_by:
+                self.task._announce(handler)
+        elif self.goal["event"] == "begin":
+            self.task._heard_by[id(handler)] = handler
+            if self.task._parent is not None:
+                self.task._parent._announce(handler)
+        else:
+            self.taken_by.add(id(handler))
+            self.task._announce(handler)
+
+    def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[Parts]]:
+        """In another process a stamp is what it says."""
+        return tuple, (self.parts(),)
+
+
+class _Context:
+    """``record.context``. No data descriptor: ``extra={"context": …}`` goes before it, and the standard library's check does not see it."""
+
+    def __get__(self, record: logging.LogRecord | None, owner: type | None = None) -> Any:
+        if record is None:
+            return self
+        stamp: Union[Stamp, Parts, None] = getattr(record, "_distlog", None)
+        if stamp is None:
+            return None
+        return (stamp if isinstance(stamp, tuple) else stamp.parts())[0]
+
+
+class LogRecord(logging.LogRecord):
+    """A record that knows its goal. Its ``__dict__`` is the standard library's, so other handlers see nothing new."""
+
+    __slots__ = ("_distlog",)
+
+    _distlog: Union[Stamp, Parts, None]
+    context = _Context()
+
+    def __copy__(self) -> LogRecord:
+        copied = LogRecord.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied._distlog = getattr(self, "_distlog", None)
+        return copied
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        """Pickled as the standard library's record: whoever reads it may not have distlog."""
+        stamp = getattr(self, "_distlog", None)
+        parts = stamp.parts() if isinstance(stamp, Stamp) else stamp
+        return copyreg.__newobj__, (logging.LogRecord,), {**self.__dict__, "_distlog": parts}  # type: ignore[attr-defined]
+
+
+class Factory:
+    """The record factory: the previous one's record, with a stamp."""
+
+    def __init__(self, source: Callable[[], Stamp | None]) -> None:
+        self.source = source
+        self.previous: Callable[..., logging.LogRecord] = logging.LogRecord
+        self.installed = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        stamp = self.source()
+        if self.previous is logging.LogRecord:
+            record: logging.LogRecord = LogRecord(*args, **kwargs)
+        else:
+            record = self.previous(*args, **kwargs)
+        record._distlog = stamp  # type: ignore[attr-defined]
+        return record
+
+    def install(self) -> None:
+        """Chain it before the present factory, once."""
+        with drawing:
+            if self.installed:
+                return
+            self.installed = True
+        self.previous = logging.getLogRecordFactory()
+        _distlog.register_context(LogRecord, self.source)
+        logging.setLogRecordFactory(self)
+
+    def uninstall(self) -> None:
+        """Put the previous factory back, unless somebody else's is before it now."""
+        if self.installed and logging.getLogRecordFactory() is self:
+            logging.setLogRecordFactory(self.previous)
+            self.installed = False
+
+
+def after_fork() -> None:
+    """In a forked child another thread may hold the lock for ever."""
+    global drawing
+    drawing = threading.Lock()

@@ -1,0 +1,80 @@
+"""Goal ids in W3C ``traceparent`` headers: ``00-<trace id, 32 hex>-<parent id, 16 hex>-<flags>``.
+
+The trace id is the root's uuid. The parent id holds the path below the root, if it is short enough to be read back:
+
+======  =====================================================================================================
+digits  meaning
+======  =====================================================================================================
+1-2     check byte: sum of the other 14 digits' code points and the trace id's, modulo 256
+3-16    the path's numbers in base 8, highest digit first; the last digit of a number has no 8 added, the others have;
+        the unused rest is ``f``
+======  =====================================================================================================
+
+A path that does not fit, and a parent id that another system made, become two path numbers: its upper and lower 32 bits. Such a goal is
+below the root of that trace, where its parent is not known to distlog.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+
+_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
+_DIGITS = 14
+
+
+def looks_like_one(text: str) -> bool:
+    """Whether the text is meant as a traceparent: a goal's id has no hyphen at that place."""
+    return len(text) > 3 and text[2] == "-"
+
+
+def encode(goal_id: str) -> str:
+    """The header that names this goal."""
+    root, *path = goal_id.split("/")
+    trace = uuid.UUID(root).hex
+    digits = "".join(_octal(int(number)) for number in path)
+    if len(digits) > _DIGITS:
+        parent = hashlib.blake2b(goal_id.encode(), digest_size=8).hexdigest()
+    else:
+        digits = digits.ljust(_DIGITS, "f")
+        parent = _check(trace, digits) + digits
+    return f"00-{trace}-{parent}-01"
+
+
+def decode(text: str) -> str:
+    """The id of the goal that the header names; ``ValueError`` if it is none."""
+    match = _FORM.fullmatch(text.strip().lower())
+    if match is None or match[1] == "ff" or (match[1] == "00" and match[5]):
+        raise ValueError("it does not have the form of a traceparent")
+    trace, parent = match[2], match[3]
+    if set(trace) == {"0"} or set(parent) == {"0"}:
+        raise ValueError("a traceparent of zeros names nothing")
+    path = _path(trace, parent)
+    if path is None:
+        path = [int(parent[:8], 16), int(parent[8:], 16)]
+    return "/".join([str(uuid.UUID(trace)), *map(str, path)])
+
+
+def _octal(number: int) -> str:
+    digits = f"{number:o}"
+    return "".join(f"{int(digit) + 8:x}" for digit in digits[:-1]) + digits[-1]
+
+
+def _check(trace: str, digits: str) -> str:
+    return f"{sum((trace + digits).encode()) % 256:02x}"
+
+
+def _path(trace: str, parent: str) -> list[int] | None:
+    """The path, if distlog made this parent id."""
+    check, digits = parent[:2], parent[2:]
+    if check != _check(trace, digits):
+        return None
+    path, number = [], 0
+    for digit in digits.rstrip("f"):
+        value = int(digit, 16)
+        number = number * 8 + value % 8
+        if value < 8:
+            path.append(number)
+            number = 0
+    return path if number == 0 and max(path, default=0) < 2**32 else None
