@@ -1,9 +1,9 @@
 //! Whether the daemon is well, and if not, why: what `/readyz` answers.
 //!
 //! Each part of the daemon reports under its own name (`store`, `configuration`, `processor pager`) and takes its
-//! report back when it is well again. The daemon is ready when it accepts records and no report of a part that
-//! records depend on (`store`, `configuration`) stands; an ailing processor is named but does not make it unready,
-//! because it changes nothing for anybody else.
+//! report back when it is well again. The daemon is ready while it accepts records and the store commits them. A
+//! processor that fails, or a configuration that could not be reloaded, is named but does not make it unready:
+//! it changes nothing for those who send.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +46,6 @@ impl Health {
     /// Whether `/readyz` says 200.
     pub fn is_ready(&self) -> bool {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let well = !reports.contains_key(STORE) && !reports.contains_key(CONFIGURATION);
-        well && self.accepting.load(Ordering::Relaxed)
+        !reports.contains_key(STORE) && self.accepting.load(Ordering::Relaxed)
     }
 }

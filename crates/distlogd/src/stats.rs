@@ -93,6 +93,8 @@ pub struct ProcessorStats {
     pub filtered: Counter,
     /// Records it refused, or that were given up after retrying.
     pub failed: Counter,
+    /// Records that retention removed before it read them.
+    pub expired: Counter,
     /// Batches that failed and were tried again.
     pub retries: Counter,
     /// Times its program was started again.
@@ -157,11 +159,12 @@ impl Stats {
 
     fn render_processors(&self, page: &mut String) {
         type Read = fn(&Stats, &ProcessorStats) -> u64;
-        const FAMILIES: [(&str, &str, &str, Read); 7] = [
+        const FAMILIES: [(&str, &str, &str, Read); 8] = [
             ("read_total", "counter", "Records read from the store.", |_, one| one.read.get()),
             ("handled_total", "counter", "Records taken over.", |_, one| one.handled.get()),
             ("filtered_total", "counter", "Records not meant for it.", |_, one| one.filtered.get()),
             ("failed_total", "counter", "Records refused or given up.", |_, one| one.failed.get()),
+            ("expired_total", "counter", "Records removed before it read them.", |_, one| one.expired.get()),
             ("retries_total", "counter", "Batches tried again.", |_, one| one.retries.get()),
             ("restarts_total", "counter", "Programs started again.", |_, one| one.restarts.get()),
             ("lag", "gauge", "Stored records not read yet.", |stats, one| stats.lag(one)),

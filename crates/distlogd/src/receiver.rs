@@ -1,0 +1,67 @@
+//! The receiver: sockets → the writer's queue. One task per source.
+//!
+//! A batch enters the queue only when its bytes fit ([`crate::writer::QUEUE_BYTES`]); until then its task takes nothing
+//! from the socket, and the senders feel it. At the stop it closes the door first, then takes what is still
+//! on its way here, until nothing came for a moment.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use distlog_transport::{Message, PullListener};
+use tokio::sync::{Semaphore, watch};
+
+use crate::report::say;
+use crate::writer::{Batch, QUEUE_BYTES};
+
+/// Messages taken from a socket at once.
+const MESSAGES: usize = 1024;
+/// What a message takes besides its bytes, so that empty ones do not come for nothing.
+const MESSAGE_OVERHEAD: usize = 128;
+/// At the stop, silence for so long means that nothing is on its way.
+const QUIET: Duration = Duration::from_millis(100);
+/// At the stop, senders that never pause are cut off after this.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Moves messages from the socket to the queue until told to stop.
+pub(crate) async fn run(
+    mut listener: PullListener,
+    queue: Sender<Batch>,
+    room: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let taken = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            taken = listener.next_batch(MESSAGES) => taken,
+        };
+        let Ok(messages) = taken else { break };
+        if !forward(messages, &queue, &room).await {
+            break;
+        }
+    }
+    listener.stop_accepting().await;
+    let deadline = Instant::now() + DRAIN;
+    while Instant::now() < deadline {
+        let messages = listener.next_batch_within(MESSAGES, QUIET).await.unwrap_or_default();
+        if messages.is_empty() || !forward(messages, &queue, &room).await {
+            break;
+        }
+    }
+    listener.close().await;
+}
+
+/// Puts a batch into the queue when there is room; `false` if nobody takes it any more.
+async fn forward(messages: Vec<Message>, queue: &Sender<Batch>, room: &Arc<Semaphore>) -> bool {
+    let received = crate::now();
+    let bytes = messages.iter().flat_map(|message| message.frames()).map(|frame| frame.as_ref().len()).sum::<usize>();
+    let held = bytes + messages.len() * MESSAGE_OVERHEAD;
+    let permits = u32::try_from(held.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
+    let Ok(room) = Arc::clone(room).acquire_many_owned(permits).await else { return false };
+    let sent = queue.send(Batch { messages, received, bytes, _room: room });
+    if sent.is_err() {
+        say("distlogd: the writer is gone; records on their way are lost");
+    }
+    sent.is_ok()
+}

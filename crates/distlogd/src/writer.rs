@@ -1,0 +1,182 @@
+//! The writer: messages → records → the store. The one thread that decodes and commits.
+//!
+//! - **Group commit**: while one commit syncs, the next batch gathers. After a rest a record is committed at once; under
+//!   load a commit waits up to [`GATHER`] since the last one for company.
+//! - **Nothing is refused**: a message that cannot be read becomes a record that says why, and is counted.
+//! - **Ledger**: `received = stored + dropped`.
+//! - **A failing disk** loses nothing that was taken: the store keeps the records, the writer takes no more and tries
+//!   again, the queue before it fills, and then the senders wait. `/readyz` says so meanwhile.
+//! - **Memory** before the store is bounded by [`QUEUE_BYTES`]: who puts a batch into the queue holds permits for its
+//!   bytes, and gives them back with the commit.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use distlog::{Record, wire};
+use distlog_store::Store;
+use distlog_transport::Message;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::health::{Health, STORE};
+use crate::report::say;
+use crate::rules::Rules;
+use crate::stats::Stats;
+
+/// Bytes of messages between the sockets and the store.
+pub(crate) const QUEUE_BYTES: usize = 32 << 20;
+/// How long after a commit the next one waits for company.
+const GATHER: Duration = Duration::from_millis(4);
+/// A commit this large waits for nobody.
+const COMMIT_RECORDS: usize = 4096;
+const COMMIT_BYTES: usize = 4 << 20;
+/// How often the store looks after its files.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+/// The pauses between tries on a failing disk.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Messages on their way from a socket to the store.
+pub(crate) struct Batch {
+    /// In the order they came.
+    pub messages: Vec<Message>,
+    /// When they came, ns.
+    pub received: i64,
+    /// Their bytes.
+    pub bytes: usize,
+    /// The room they take in the queue.
+    pub _room: OwnedSemaphorePermit,
+}
+
+/// The rules in force, swapped as a whole at a reload.
+pub(crate) type CurrentRules = Arc<Mutex<Arc<Rules>>>;
+
+/// Owns the store until all senders of batches are gone.
+pub(crate) struct Writer {
+    /// The store.
+    pub store: Store,
+    /// What drops records.
+    pub rules: CurrentRules,
+    /// The ledger.
+    pub stats: Arc<Stats>,
+    /// Where a failing disk is reported.
+    pub health: Arc<Health>,
+    /// How long a failing disk may hold up the stop.
+    pub give_up_at_stop: Duration,
+}
+
+impl Writer {
+    /// Commits batches until there are no more and nobody can send one. `true` if everything is in the store.
+    pub(crate) fn run(mut self, batches: &Receiver<Batch>) -> bool {
+        let mut maintained = Instant::now();
+        let mut committed = Instant::now() - GATHER;
+        loop {
+            match batches.recv_timeout(MAINTAIN_EVERY) {
+                Ok(first) => {
+                    let gathered = gather(first, batches, committed + GATHER);
+                    self.commit(gathered);
+                    committed = Instant::now();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if maintained.elapsed() >= MAINTAIN_EVERY {
+                self.maintain();
+                maintained = Instant::now();
+            }
+        }
+        self.finish()
+    }
+
+    fn commit(&mut self, batches: Vec<Batch>) {
+        let rules = Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner));
+        let received = batches.last().map_or(0, |batch| batch.received);
+        let mut records = Vec::with_capacity(batches.iter().map(|batch| batch.messages.len()).sum());
+        for batch in &batches {
+            self.stats.received.add(batch.messages.len() as u64);
+            self.stats.received_bytes.add(batch.bytes as u64);
+            records.extend(batch.messages.iter().filter_map(|message| self.decode(message, batch.received, &rules)));
+        }
+        if !records.is_empty() {
+            let count = records.len();
+            self.append(received, records, count);
+        }
+    }
+
+    /// The message as a record, unless a rule drops it.
+    fn decode(&self, message: &Message, received: i64, rules: &Rules) -> Option<Record> {
+        let decoded = wire::decode(message.frames(), received);
+        if let Some(reason) = decoded.rejected {
+            self.stats.rejected.add(reason, 1);
+        }
+        match rules.dropped_by(&decoded.record) {
+            Some(rule) => {
+                self.stats.dropped.add(&rule.name, 1);
+                None
+            }
+            None => Some(decoded.record),
+        }
+    }
+
+    /// One synced commit; on a failing disk, as many tries as it takes.
+    fn append(&mut self, received: i64, records: Vec<Record>, count: usize) {
+        let mut outcome = self.store.append(received, records, &[]);
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = &outcome {
+            self.stats.failed_commits.add(1);
+            if pause == FIRST_PAUSE {
+                say(&format!("distlogd: the store cannot commit, records wait: {error}"));
+            }
+            self.health.report(STORE, format!("cannot commit: {error}"));
+            std::thread::sleep(pause);
+            pause = LAST_PAUSE.min(pause * 2);
+            if self.store.waiting() == 0 {
+                break;
+            }
+            outcome = self.store.append(received, Vec::new(), &[]);
+        }
+        if pause != FIRST_PAUSE {
+            say("distlogd: the store commits again");
+            self.health.well(STORE);
+        }
+        self.stats.commits.add(1);
+        self.stats.stored.add(count as u64);
+        if let Ok(offsets) = outcome {
+            self.stats.next_offset.set(offsets.end);
+        }
+    }
+
+    fn maintain(&mut self) {
+        match self.store.maintain(crate::now()) {
+            Ok(done) => {
+                for file in done.set_aside {
+                    say(&format!("distlogd: {} is damaged and was set aside", file.display()));
+                }
+            }
+            Err(error) => say(&format!("distlogd: the store could not look after its files: {error}")),
+        }
+    }
+
+    fn finish(mut self) -> bool {
+        let deadline = Instant::now() + self.give_up_at_stop;
+        while self.store.waiting() > 0 && Instant::now() < deadline {
+            if self.store.append(crate::now(), Vec::new(), &[]).is_err() {
+                std::thread::sleep(FIRST_PAUSE);
+            }
+        }
+        self.store.waiting() == 0
+    }
+}
+
+/// Takes what is there, and what comes until then, up to the size of a commit.
+fn gather(first: Batch, batches: &Receiver<Batch>, until: Instant) -> Vec<Batch> {
+    let (mut records, mut bytes) = (first.messages.len(), first.bytes);
+    let mut gathered = vec![first];
+    while records < COMMIT_RECORDS && bytes < COMMIT_BYTES {
+        let Ok(batch) = batches.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
+        records += batch.messages.len();
+        bytes += batch.bytes;
+        gathered.push(batch);
+    }
+    gathered
+}
