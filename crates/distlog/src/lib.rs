@@ -19,5 +19,5 @@ pub mod tree;
 pub mod wire;
 
 pub use error::Error;
-pub use goal::{GoalId, Key};
+pub use goal::{GoalId, GoalPrefix, Key};
 pub use record::{Fields, Raw, Record};

@@ -58,7 +58,7 @@ impl Predicate {
     pub(super) fn root(&self) -> Option<[u8; 16]> {
         match self {
             Self::All(parts) => parts.iter().find_map(Self::root),
-            Self::Family(family) => crate::GoalId::parse(&family.root).ok().map(|id| id.root()),
+            Self::Family(family) => family.root(),
             _ => None,
         }
     }

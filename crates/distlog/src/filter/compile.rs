@@ -5,9 +5,10 @@ use regex::{Regex, RegexBuilder};
 use super::ast::{Ast, Form, Node, Operator, Scalar, Test};
 use super::nearest::{nearest, nearest_within};
 use super::pattern::Pattern;
-use super::predicate::{Family, Name, Numeric, Own, Predicate, Standing, Text, Value};
+use super::predicate::{Name, Numeric, Own, Predicate, Standing, Text, Value};
 use super::values::{LEVELS, Number, Quantity, Relative, Span, Unit, level, moment, range};
 use super::{FilterError, MAX_REGEXES};
+use crate::GoalPrefix;
 
 /// All compiled regexes of one filter together take about this many bytes at most.
 const REGEX_BYTES: usize = 4 << 20;
@@ -329,21 +330,12 @@ fn field_unit(name: &str) -> f64 {
     units.iter().find(|(end, _)| name.ends_with(end)).map_or(1e9, |(_, unit)| *unit)
 }
 
-fn family(value: &Scalar) -> Result<Family, FilterError> {
-    let no_id = || {
-        let error = FilterError::new(
-            value.at.clone(),
-            format!("{} is no id of a goal, nor the beginning of one", value.text),
-        );
-        error.help("an id is written 7f3a2c1e-…/2/1; the first digits are enough: task:7f3a")
-    };
-    let mut steps = value.text.trim_end_matches(['*', '/']).split('/');
-    let root: String = steps.next().unwrap_or_default().replace('-', "").to_ascii_lowercase();
-    if root.is_empty() || root.len() > 32 || !root.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(no_id());
-    }
-    let path = steps.map(|step| step.parse().map_err(|_| no_id())).collect::<Result<Vec<u32>, _>>()?;
-    Ok(Family { root, path })
+fn family(value: &Scalar) -> Result<GoalPrefix, FilterError> {
+    GoalPrefix::parse(value.text.trim_end_matches(['*', '/'])).map_err(|_| {
+        let message = format!("{} is no id of a goal, nor the beginning of one", value.text);
+        let help = "an id is written 7f3a2c1e-…/2/1; the first digits are enough: task:7f3a";
+        FilterError::new(value.at.clone(), message).help(help)
+    })
 }
 
 fn standing(value: &Scalar) -> Result<Standing, FilterError> {

@@ -8,7 +8,7 @@ use super::Enclosing;
 use super::pattern::Pattern;
 use super::values::{Number, Span};
 use crate::record::{JsonKind, process_label};
-use crate::{Fields, Raw};
+use crate::{Fields, GoalPrefix, Raw};
 
 /// A condition on a row.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) enum Predicate {
     /// A number of the language's own names.
     Number(Numeric, Span),
     /// The record belongs to a goal of this family.
-    Family(Family),
+    Family(GoalPrefix),
     /// Its goal is exactly this, or fits.
     Goal(Pattern),
     /// How the goal stands, as far as one record tells.
@@ -89,14 +89,6 @@ pub(super) enum Standing {
     NeedsTask,
 }
 
-/// The beginning of a root's id and a path below it: that goal and all below.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Family {
-    /// Hexadecimal digits, small, without hyphens.
-    pub(super) root: String,
-    pub(super) path: Vec<u32>,
-}
-
 /// Where to look for a custom field.
 #[derive(Debug)]
 pub(super) struct Name {
@@ -126,7 +118,7 @@ impl Predicate {
             Self::Text(text, pattern) => text.of(row).is_some_and(|text| pattern.fits(&text)),
             Self::Created(from, to) => row.created().is_some_and(|created| (*from..=*to).contains(&created)),
             Self::Number(name, span) => name.of(row).is_some_and(|number| span.holds(number)),
-            Self::Family(family) => goal_id(row).is_some_and(|id| family.has(&id)),
+            Self::Family(family) => goal_id(row).is_some_and(|id| family.fits_text(&id)),
             Self::Goal(pattern) => goal_id(row).is_some_and(|id| pattern.fits(&id)),
             Self::Standing(standing) => Standing::of(row) == Some(*standing),
             Self::Field(name, value) => name.find(row).is_some_and(|found| value.fits(found)),
@@ -233,17 +225,6 @@ fn goal_id(row: &dyn Fields) -> Option<Cow<'_, str>> {
     match row.get("context")?.walk("key")?.into_str()? {
         Cow::Borrowed(key) => key.split_once('@').map(|(_, id)| Cow::Borrowed(id)),
         Cow::Owned(key) => key.split_once('@').map(|(_, id)| Cow::Owned(id.to_owned())),
-    }
-}
-
-impl Family {
-    fn has(&self, id: &str) -> bool {
-        let mut steps = id.split('/');
-        let root = steps.next().unwrap_or_default();
-        let mut digits = root.bytes().filter(|byte| *byte != b'-').map(|byte| byte.to_ascii_lowercase());
-        let begins = self.root.bytes().all(|digit| digits.next() == Some(digit));
-        begins
-            && self.path.iter().all(|number| steps.next().and_then(|step| step.parse().ok()) == Some(*number))
     }
 }
 

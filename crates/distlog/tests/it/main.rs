@@ -1,6 +1,7 @@
 //! The vocabulary's tests, one binary.
 
 mod filter;
+mod goal;
 mod json;
 mod pickle;
 mod speed;
