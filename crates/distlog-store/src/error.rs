@@ -44,6 +44,13 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// An answer would be larger than anybody can use.
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The most that is answered.
+        limit: usize,
+    },
     /// A commit failed before and too many records wait for the disk to heal, so these were not taken.
     Waiting {
         /// How many records were turned away by this call.
@@ -90,6 +97,7 @@ impl fmt::Display for Error {
             Self::Disk { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
             Self::Database { doing, source } => write!(f, "cannot {doing}: {source}"),
             Self::Damaged { reason } => write!(f, "damaged: {reason}"),
+            Self::TooMany { what, limit } => write!(f, "more than {limit} {what}"),
             Self::Waiting { refused } => {
                 write!(f, "{refused} records refused: the disk has not taken those before them")
             }

@@ -1,7 +1,10 @@
-//! History and live as one path.
+//! History and live as one path: a follower does not know which of the two it is reading.
+//!
+//! A batch comes from memory if its first offset is there, else from blocks and journal. Offsets are dense, so the next
+//! position is all a follower remembers, and nothing that happens to the files beneath can make it miss or repeat one.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{Entry, Error, Reader};
 
@@ -18,8 +21,27 @@ impl Follower {
     }
 
     /// Up to `limit` records with dense offsets; none if nothing came within `timeout`.
-    pub fn next(&mut self, limit: usize, _timeout: Duration) -> Result<Vec<Entry>, Error> {
-        self.reader.read(self.position, limit)
+    ///
+    /// The first offset is [`Self::position`], unless what was there is gone: then [`Self::skipped`] tells what.
+    pub fn next(&mut self, limit: usize, timeout: Duration) -> Result<Vec<Entry>, Error> {
+        let started = Instant::now();
+        loop {
+            let mut batch = self.reader.read(self.position, limit.max(1))?;
+            if let Some(first) = batch.first().map(|entry| entry.offset) {
+                let dense = batch.iter().zip(first..).take_while(|(entry, offset)| entry.offset == *offset).count();
+                batch.truncate(dense);
+                if first > self.position {
+                    self.skipped = Some(self.skipped.take().map_or(self.position, |before| before.start)..first);
+                }
+                self.position = first + dense as u64;
+                return Ok(batch);
+            }
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Ok(Vec::new());
+            }
+            self.reader.wait(self.position, left);
+        }
     }
 
     /// The offset to be read next: what a cursor saves.

@@ -11,11 +11,18 @@
 //! | 8 + 8 | lowest and highest time of a record (its `created`, else when it was received), ns |
 //! | 8 + 8 | lowest and highest time received, ns |
 //! | 8 | levels: bit n = some record has `levelno` n; bit 63 = some level is below 0 or above 62 |
+//! | 8 | bytes of its records' JSON |
 
 use super::codec::VERSION;
 use crate::{Entry, Error};
 
-const LENGTH: usize = 48;
+const LENGTH: usize = 56;
+
+/// Offsets stay below this, so that the ids of parts fit an i64.
+pub(crate) const MAX_OFFSET: u64 = 1 << 58;
+
+/// No block has more records.
+const MAX_RECORDS: u32 = 1 << 20;
 
 /// Levels that have no bit of their own share this one.
 const OTHER_LEVELS: u64 = 1 << 63;
@@ -37,6 +44,8 @@ pub(crate) struct Header {
     pub(crate) received: (i64, i64),
     /// Bit n: some record has level n.
     pub(crate) levels: u64,
+    /// Bytes of its records' JSON.
+    pub(crate) bytes: u64,
 }
 
 impl Header {
@@ -46,11 +55,12 @@ impl Header {
         let first = entries.first().map_or(0, |entry| entry.offset);
         let widest = (i64::MAX, i64::MIN);
         let mut header =
-            Self { first, count: entries.len() as u32, whole: false, parts: 0, times: widest, received: widest, levels: 0 };
+            Self { first, count: entries.len() as u32, whole: false, parts: 0, times: widest, received: widest, levels: 0, bytes: 0 };
         for entry in entries {
             header.times = widen(header.times, entry.time());
             header.received = widen(header.received, entry.received);
             header.levels |= entry.record.level().map_or(0, level_bit);
+            header.bytes += entry.record.as_json().len() as u64;
         }
         header
     }
@@ -72,7 +82,7 @@ impl Header {
         out.extend([VERSION, u8::from(self.whole)]);
         out.extend(self.parts.to_le_bytes());
         out.extend(self.count.to_le_bytes());
-        for number in [self.times.0, self.times.1, self.received.0, self.received.1, self.levels as i64] {
+        for number in [self.times.0, self.times.1, self.received.0, self.received.1, self.levels as i64, self.bytes as i64] {
             out.extend(number.to_le_bytes());
         }
         out
@@ -85,17 +95,22 @@ impl Header {
         if meta[0] != VERSION {
             return Err(Error::Damaged { reason: "a block header has an unknown version" });
         }
+        let count = u32::from_le_bytes([meta[4], meta[5], meta[6], meta[7]]);
+        if first > MAX_OFFSET || count > MAX_RECORDS {
+            return Err(Error::Damaged { reason: "a block header makes no sense" });
+        }
         let (words, _) = meta.as_chunks::<8>();
         let mut numbers = words.iter().skip(1).map(|word| i64::from_le_bytes(*word));
         let mut next = || numbers.next().unwrap_or_default();
         Ok(Self {
             first,
-            count: u32::from_le_bytes([meta[4], meta[5], meta[6], meta[7]]),
+            count,
             whole: meta[1] & 1 == 1,
             parts: u16::from_le_bytes([meta[2], meta[3]]),
             times: (next(), next()),
             received: (next(), next()),
             levels: next() as u64,
+            bytes: next() as u64,
         })
     }
 }
@@ -114,7 +129,7 @@ mod tests {
     use super::*;
 
     fn header(levels: u64) -> Header {
-        Header { first: 7, count: 3, whole: true, parts: 0x8005, times: (-1, 2), received: (3, 4), levels }
+        Header { first: 7, count: 3, whole: true, parts: 0x8005, times: (-1, 2), received: (3, 4), levels, bytes: 9 }
     }
 
     #[test]

@@ -18,15 +18,18 @@ use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 use std::ops::Range;
 
-use distlog::record::Fields;
+use distlog::record::{Fields, Raw};
 use distlog::{Key, Record};
 
 use crate::{Entry, Error};
-use codec::{Input, Packer, VERSION, put_deltas, put_varint};
+use codec::{Input, Packer, put_deltas, put_varint};
 use column::Column;
 use directory::{Directory, Gathered, KEY, WHOLE};
 pub(crate) use header::Header;
 pub(crate) use row::{Assembler, Row};
+
+/// Stands for a level where a row has none.
+pub(crate) const NO_LEVEL: i64 = i64::MIN;
 
 /// A block as it is written.
 pub(crate) struct Sealed {
@@ -89,6 +92,7 @@ pub(crate) struct Block<'p> {
     wholes: OnceCell<Vec<Option<Record>>>,
     received: OnceCell<Vec<i64>>,
     times: OnceCell<Vec<i64>>,
+    levels: OnceCell<Vec<i64>>,
     fault: Cell<Option<Error>>,
 }
 
@@ -126,6 +130,7 @@ impl<'p> Block<'p> {
             wholes: OnceCell::new(),
             received: OnceCell::new(),
             times: OnceCell::new(),
+            levels: OnceCell::new(),
             fault: Cell::new(None),
         }
     }
@@ -168,6 +173,22 @@ impl<'p> Block<'p> {
     /// The column of that name with a place for each row that has it; `None` if it is in no row.
     pub(crate) fn column(&self, name: &str) -> Option<(&Column, Option<&[u32]>)> {
         self.loaded(name).map(|loaded| (&loaded.column, loaded.places.as_deref()))
+    }
+
+    /// Levels, a row each; [`NO_LEVEL`] where there is none.
+    pub(crate) fn levels(&self) -> &[i64] {
+        self.levels.get_or_init(|| {
+            let number = |text| Raw::trusted(text).as_i64().unwrap_or(NO_LEVEL);
+            let dense = self.loaded("levelno").filter(|loaded| loaded.places.is_none() && !self.header.whole);
+            if let Some(text) = dense.and_then(|loaded| loaded.column.constant()) {
+                return vec![number(text); self.len()];
+            }
+            if let Some((texts, codes)) = dense.and_then(|loaded| loaded.column.dictionary()) {
+                let levels: Vec<i64> = texts.into_iter().map(number).collect();
+                return codes.iter().map(|code| levels.get(usize::from(*code)).copied().unwrap_or(NO_LEVEL)).collect();
+            }
+            (0..self.len()).map(|row| self.row(row).level().unwrap_or(NO_LEVEL)).collect()
+        })
     }
 
     /// Columns and shapes.

@@ -1,0 +1,1 @@
+//! Faults that need a hand inside: a full disk.
