@@ -84,6 +84,10 @@ class Contender:
         """Bytes on disk."""
         raise NotImplementedError
 
+    def says(self) -> dict[str, int]:
+        """What else it counts, for the raw figures."""
+        return {}
+
     def stop(self) -> int | None:
         """Ends it; the exit code."""
         return stop(self.process)
@@ -128,8 +132,7 @@ class Distlogd(Contender):
 
     def stored(self) -> int:
         """Records committed and synced."""
-        found = re.search(rb"^distlog_stored_total (\d+)", self._get("/metrics"), re.MULTILINE)
-        return int(found[1]) if found else 0
+        return self._counter("distlog_stored_total")
 
     def goal(self, plan: Plan) -> int:
         """All records."""
@@ -148,6 +151,14 @@ class Distlogd(Contender):
             with contextlib.suppress(FileNotFoundError):
                 total += path.stat().st_blocks * 512
         return total
+
+    def says(self) -> dict[str, int]:
+        """How many commits it took."""
+        return {"commits": self._counter("distlog_commits_total")}
+
+    def _counter(self, name: str) -> int:
+        found = re.search(rf"^{name} (\d+)", self._get("/metrics").decode(), re.MULTILINE)
+        return int(found[1]) if found else 0
 
     def _get(self, path: str) -> bytes:
         try:

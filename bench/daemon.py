@@ -82,6 +82,7 @@ def feed(daemon: Contender, source: Path, share: int, producers: int, layout: La
         "cpu": round(cpu_seconds(pid) - cpu, 3),
         "memory": peak_memory(pid),
         "disk": daemon.disk(),
+        **daemon.says(),
         "producer_seconds": round(max(one["seconds"] for one in took), 4),
         "producer_cpu": round(sum(one["cpu"] for one in took), 3),
     }
