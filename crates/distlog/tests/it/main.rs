@@ -5,4 +5,5 @@ mod goal;
 mod json;
 mod pickle;
 mod speed;
+mod tree;
 mod wire;
