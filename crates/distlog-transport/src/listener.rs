@@ -173,7 +173,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: MESSAGE_BYTES,
-            queue: 1000,
+            queue: 256,
             handshakes: 1024,
             handshake_timeout: Duration::from_secs(3),
             heartbeat: Duration::from_secs(10),
