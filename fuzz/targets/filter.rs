@@ -8,7 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
 static RECORD: LazyLock<Record> = LazyLock::new(|| {
-    json::record(include_str!("../../testdata/json/record.json").trim_end()).expect("the stored record is one")
+    json::record(include_str!("../../testdata/json/record.json").trim_end())
+        .expect("the stored record is one")
 });
 
 fuzz_target!(|text: &str| {
@@ -18,6 +19,8 @@ fuzz_target!(|text: &str| {
             let _ = filter.explain();
             assert_eq!(filter.text(), text);
         }
-        Err(error) => assert!(error.at.start <= error.at.end && error.at.end <= text.len(), "the place is in the text"),
+        Err(error) => {
+            assert!(error.at.start <= error.at.end && error.at.end <= text.len(), "the place is in the text")
+        }
     }
 });

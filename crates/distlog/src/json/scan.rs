@@ -22,22 +22,13 @@ pub(super) fn object(text: &str) -> Result<Shape, Error> {
     if u32::try_from(text.len()).is_err() {
         return Err(Error::Limit { reason: "a record has less than 4 GiB" });
     }
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, tidy: true };
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, tidy: true, escaped: false };
     let mut spans = Vec::with_capacity(32);
-    scanner.space();
-    scanner.expect(b'{', "a record is a JSON object")?;
-    scanner.space();
-    if scanner.peek() == Some(b'}') {
-        scanner.at += 1;
-    } else {
-        scanner.fields(&mut spans)?;
+    match scanner.record(&mut spans) {
+        Ok(end) => Ok(Shape { spans, end, tidy: scanner.tidy }),
+        Err(TOO_MANY_FIELDS) => Err(Error::Limit { reason: TOO_MANY_FIELDS }),
+        Err(reason) => Err(Error::Json { at: scanner.at, reason }),
     }
-    let (end, tidy) = (scanner.at, scanner.tidy);
-    scanner.space();
-    if scanner.peek().is_some() {
-        return Err(scanner.bad("text after the object"));
-    }
-    Ok(Shape { spans, end, tidy })
 }
 
 /// How many bytes at the start need no look in a string: no quote, no backslash, no control character.
@@ -63,20 +54,41 @@ fn special(word: u64) -> u64 {
     (zero_in(word ^ (ONES * b'"' as u64)) | zero_in(word ^ (ONES * b'\\' as u64)) | control) & TOPS
 }
 
+const TOO_MANY_FIELDS: &str = "too many fields";
+
+/// The reason alone: two words, which a function returns in registers. The place is where the scanner stands.
+type Step<T = ()> = Result<T, &'static str>;
+
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     tidy: bool,
+    /// Whether the last string had escapes.
+    escaped: bool,
 }
 
 impl Scanner<'_> {
+    /// The whole text; returns where the object ends.
+    fn record(&mut self, spans: &mut Vec<Span>) -> Step<usize> {
+        self.space();
+        self.expect(b'{', "a record is a JSON object")?;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            self.fields(spans)?;
+        }
+        let end = self.at;
+        self.inner_space();
+        if self.peek().is_some() { Err("text after the object") } else { Ok(end) }
+    }
+
     /// The fields of the record, up to and with its closing brace.
-    fn fields(&mut self, spans: &mut Vec<Span>) -> Result<(), Error> {
+    fn fields(&mut self, spans: &mut Vec<Span>) -> Step {
         loop {
             let from = self.at + 1;
-            if self.string()? {
-                self.tidy = false;
-            }
+            self.string()?;
+            self.tidy &= !self.escaped;
             let name = (from as u32, (self.at - 1) as u32);
             self.space();
             self.expect(b':', "a colon belongs here")?;
@@ -84,7 +96,7 @@ impl Scanner<'_> {
             let start = self.at;
             self.value()?;
             if spans.len() == MAX_FIELDS {
-                return Err(Error::Limit { reason: "too many fields" });
+                return Err(TOO_MANY_FIELDS);
             }
             spans.push(Span { name, value: (start as u32, self.at as u32) });
             self.space();
@@ -94,21 +106,21 @@ impl Scanner<'_> {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return Err(self.bad("a comma or a closing brace belongs here")),
+                _ => return Err("a comma or a closing brace belongs here"),
             }
             self.space();
         }
     }
 
     /// One value of any kind. `open` has a bit per open container below the record: 1 for an object.
-    fn value(&mut self) -> Result<(), Error> {
+    fn value(&mut self) -> Step {
         let (mut open, mut depth) = (0_u64, 1);
         loop {
             match self.peek() {
-                Some(b'"') => drop(self.string()?),
+                Some(b'"') => self.string()?,
                 Some(bracket @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
-                        return Err(self.bad("nested too deep"));
+                        return Err("nested too deep");
                     }
                     self.at += 1;
                     self.inner_space();
@@ -129,7 +141,7 @@ impl Scanner<'_> {
     }
 
     /// After a value: closes what ends here. `true` when nothing is open any more, else the next value follows.
-    fn close(&mut self, open: &mut u64, depth: &mut usize) -> Result<bool, Error> {
+    fn close(&mut self, open: &mut u64, depth: &mut usize) -> Step<bool> {
         while *depth > 1 {
             self.inner_space();
             let in_object = *open & 1 == 1;
@@ -144,14 +156,14 @@ impl Scanner<'_> {
                     self.at += 1;
                     (*open, *depth) = (*open >> 1, *depth - 1);
                 }
-                _ => return Err(self.bad("a comma or a closing bracket belongs here")),
+                _ => return Err("a comma or a closing bracket belongs here"),
             }
         }
         Ok(true)
     }
 
     /// In an object, the member's name and its colon.
-    fn name_if(&mut self, in_object: bool) -> Result<(), Error> {
+    fn name_if(&mut self, in_object: bool) -> Step {
         if in_object {
             self.string()?;
             self.inner_space();
@@ -161,51 +173,51 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// A string from its opening quote; says whether it has escapes.
-    fn string(&mut self) -> Result<bool, Error> {
+    /// A string from its opening quote.
+    fn string(&mut self) -> Step {
         self.expect(b'"', "a string belongs here")?;
-        let mut escaped = false;
+        self.escaped = false;
         loop {
             self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(escaped);
+                    return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
-                Some(_) => return Err(self.bad("a control character in a string")),
-                None => return Err(self.bad("the string does not end")),
+                Some(_) => return Err("a control character in a string"),
+                None => return Err("the string does not end"),
             }
-            escaped = true;
+            self.escaped = true;
         }
     }
 
-    fn escape(&mut self) -> Result<(), Error> {
+    fn escape(&mut self) -> Step {
         match self.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => match super::text::unicode_escape(self.bytes.get(self.at..).unwrap_or_default()) {
                 Some((Some(_), length)) => self.at += length,
-                Some((None, _)) => return Err(self.bad("half of a surrogate pair")),
-                None => return Err(self.bad("four hex digits belong after \\u")),
+                Some((None, _)) => return Err("half of a surrogate pair"),
+                None => return Err("four hex digits belong after \\u"),
             },
-            _ => return Err(self.bad("an unknown escape")),
+            _ => return Err("an unknown escape"),
         }
         Ok(())
     }
 
-    fn scalar(&mut self) -> Result<(), Error> {
+    fn scalar(&mut self) -> Step {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match rest.first() {
             Some(b't') if rest.starts_with(b"true") => self.at += 4,
             Some(b'n') if rest.starts_with(b"null") => self.at += 4,
             Some(b'f') if rest.starts_with(b"false") => self.at += 5,
             Some(b'-' | b'0'..=b'9') => return self.number(),
-            _ => return Err(self.bad("a value belongs here")),
+            _ => return Err("a value belongs here"),
         }
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Error> {
+    fn number(&mut self) -> Step {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -229,12 +241,12 @@ impl Scanner<'_> {
     }
 
     /// One digit or more.
-    fn digits(&mut self) -> Result<(), Error> {
+    fn digits(&mut self) -> Step {
         let from = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == from { Err(self.bad("a digit belongs here")) } else { Ok(()) }
+        if self.at == from { Err("a digit belongs here") } else { Ok(()) }
     }
 
     /// White space around the record's fields: the text must be put together anew.
@@ -251,9 +263,9 @@ impl Scanner<'_> {
         }
     }
 
-    fn expect(&mut self, byte: u8, reason: &'static str) -> Result<(), Error> {
+    fn expect(&mut self, byte: u8, reason: &'static str) -> Step {
         if self.peek() != Some(byte) {
-            return Err(self.bad(reason));
+            return Err(reason);
         }
         self.at += 1;
         Ok(())
@@ -261,9 +273,5 @@ impl Scanner<'_> {
 
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
-    }
-
-    fn bad(&self, reason: &'static str) -> Error {
-        Error::Json { at: self.at, reason }
     }
 }

@@ -106,7 +106,8 @@ fn escape(bytes: &[u8]) -> Option<(char, usize)> {
         b'b' => '\u{8}',
         b'f' => '\u{c}',
         b'u' => {
-            return unicode_escape(bytes).map(|(character, length)| (character.unwrap_or('\u{fffd}'), length));
+            return unicode_escape(bytes)
+                .map(|(character, length)| (character.unwrap_or('\u{fffd}'), length));
         }
         other @ (b'"' | b'\\' | b'/') => char::from(*other),
         _ => return None,

@@ -75,7 +75,7 @@ pub(super) fn member(arena: &Arena<'_>, dict: Id, key: &[u8]) -> Option<Id> {
 pub(super) fn short_text(arena: &Arena<'_>, id: Id) -> Option<String> {
     match arena.get(id) {
         Node::Text(text) if text.len() <= 256 => Some(numbers::text(text).into_owned()),
-        Node::EscapedText(text) if text.len() <= 256 => Some(numbers::escaped_text(text)),
+        Node::EscapedText(text) if text.len() <= 256 => Some(numbers::escaped_text(text).into_owned()),
         Node::Bytes(bytes) | Node::EscapedBytes(bytes) if bytes.len() <= 256 => {
             std::str::from_utf8(bytes).ok().map(str::to_owned)
         }
@@ -108,9 +108,7 @@ fn plain_bytes<'a>(arena: &Arena<'a>, id: Id, most: usize) -> Option<Cow<'a, [u8
 fn text(arena: &Arena<'_>, shape: &Shape<'_, '_>) -> Option<String> {
     match (shape.module, shape.name, shape.arguments) {
         (b"datetime", name, arguments) => dates::text(arena, name, arguments),
-        (b"uuid", b"UUID", []) => {
-            Some(uuid(unsigned(arena, member(arena, shape.object.state?, b"int")?)?))
-        }
+        (b"uuid", b"UUID", []) => Some(uuid(unsigned(arena, member(arena, shape.object.state?, b"int")?)?)),
         (b"builtins", b"complex", [real, imaginary]) => complex(arena, *real, *imaginary),
         (b"builtins", b"getattr", [owner, name]) => {
             let (module, class) = global(arena, *owner)?;
@@ -144,7 +142,11 @@ fn unsigned(arena: &Arena<'_>, id: Id) -> Option<u128> {
             let mut word = [0; 16];
             word.get_mut(..low.len())?.copy_from_slice(low);
             let negative = bytes.last().is_some_and(|top| top & 0x80 != 0);
-            if negative || high.iter().any(|byte| *byte != 0) { None } else { Some(u128::from_le_bytes(word)) }
+            if negative || high.iter().any(|byte| *byte != 0) {
+                None
+            } else {
+                Some(u128::from_le_bytes(word))
+            }
         }
         _ => None,
     }
@@ -152,7 +154,9 @@ fn unsigned(arena: &Arena<'_>, id: Id) -> Option<u128> {
 
 /// As Python prints it.
 fn complex(arena: &Arena<'_>, real: Id, imaginary: Id) -> Option<String> {
-    let (Node::Float(real), Node::Float(imaginary)) = (arena.get(real), arena.get(imaginary)) else { return None };
+    let (Node::Float(real), Node::Float(imaginary)) = (arena.get(real), arena.get(imaginary)) else {
+        return None;
+    };
     let sign = if imaginary.is_sign_negative() { "" } else { "+" };
     Some(format!("({real}{sign}{imaginary}j)"))
 }
@@ -188,18 +192,25 @@ fn numpy_scalar(arena: &Arena<'_>, kind: Id, bytes: Id) -> Option<String> {
     match code.split_at_checked(1)? {
         ("U", _) => {
             let points = bytes.chunks_exact(4).filter_map(|point| point.first_chunk::<4>());
-            let text: Option<String> = points.map(|point| char::from_u32(u32::from_le_bytes(*point))).collect();
+            let text: Option<String> =
+                points.map(|point| char::from_u32(u32::from_le_bytes(*point))).collect();
             return Some(crate::json::quoted(text?.trim_end_matches('\0')));
         }
         ("b", _) => return Some((bytes.first()? != &0).to_string()),
         ("f", "4") => {
             return Some(numbers::float_text(f32::from_le_bytes(*bytes.first_chunk()?).into()).into_owned());
         }
-        ("f", "8") => return Some(numbers::float_text(f64::from_le_bytes(*bytes.first_chunk()?)).into_owned()),
+        ("f", "8") => {
+            return Some(numbers::float_text(f64::from_le_bytes(*bytes.first_chunk()?)).into_owned());
+        }
         ("i", _) if bytes.last().is_some_and(|top| top & 0x80 != 0) => word = [0xff; 8],
         ("i" | "u", _) => {}
         _ => return None,
     }
     word.get_mut(..bytes.len())?.copy_from_slice(&bytes);
-    Some(if code.starts_with('i') { i64::from_le_bytes(word).to_string() } else { u64::from_le_bytes(word).to_string() })
+    Some(if code.starts_with('i') {
+        i64::from_le_bytes(word).to_string()
+    } else {
+        u64::from_le_bytes(word).to_string()
+    })
 }

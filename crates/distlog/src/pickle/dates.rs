@@ -72,7 +72,9 @@ fn zone_suffix(arena: &Arena<'_>, zone: &[Id]) -> String {
     let Node::Object(object) = arena.get(*zone) else { return String::new() };
     let shape = Shape::of(arena, object);
     match (shape.module, shape.name, shape.arguments) {
-        (b"datetime", b"timezone", [delta, ..]) => delta_seconds(arena, *delta).map_or_else(String::new, offset),
+        (b"datetime", b"timezone", [delta, ..]) => {
+            delta_seconds(arena, *delta).map_or_else(String::new, offset)
+        }
         (b"pytz", b"_UTC", _) => offset(0),
         (b"pytz", b"_p", [_, seconds, ..]) => arena.int(*seconds).map_or_else(String::new, offset),
         (module, name, _) => {

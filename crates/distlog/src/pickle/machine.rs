@@ -168,7 +168,8 @@ impl<'a> Machine<'a> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Some(module), Some(name)) = (self.arena.letters(module), self.arena.letters(name)) else {
+                let (Some(module), Some(name)) = (self.arena.letters(module), self.arena.letters(name))
+                else {
                     return Err(self.bad("a class is named by two strings"));
                 };
                 return self.push(Node::Global(module, name));

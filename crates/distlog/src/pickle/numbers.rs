@@ -13,7 +13,8 @@ pub(super) fn long_text(bytes: &[u8]) -> String {
     out.push_str(if negative { "-0x" } else { "0x" });
     let from = out.len();
     let mut carry = negative;
-    let size: Vec<u8> = bytes.iter().map(|byte| if negative { negated(*byte, &mut carry) } else { *byte }).collect();
+    let size: Vec<u8> =
+        bytes.iter().map(|byte| if negative { negated(*byte, &mut carry) } else { *byte }).collect();
     for byte in size.iter().rev() {
         if out.len() > from {
             push_hex(&mut out, *byte);
@@ -58,9 +59,10 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     while !rest.is_empty() {
         let good = match std::str::from_utf8(rest) {
             Ok(text) => text,
-            Err(error) => {
-                rest.get(..error.valid_up_to()).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or_default()
-            }
+            Err(error) => rest
+                .get(..error.valid_up_to())
+                .and_then(|good| std::str::from_utf8(good).ok())
+                .unwrap_or_default(),
         };
         out.push_str(good);
         rest = rest.get(good.len()..).unwrap_or_default();
@@ -70,7 +72,13 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// Protocol 0's text: Latin-1 with `\uXXXX` and `\UXXXXXXXX`.
-pub(super) fn escaped_text(bytes: &[u8]) -> String {
+pub(super) fn escaped_text(bytes: &[u8]) -> Cow<'_, str> {
+    if bytes.is_ascii()
+        && !bytes.contains(&b'\\')
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((byte, after)) = rest.split_first() {
@@ -90,7 +98,7 @@ pub(super) fn escaped_text(bytes: &[u8]) -> String {
             }
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Python 2's quoted strings, the inside: bytes with escapes.

@@ -76,7 +76,9 @@ impl<'w, 'a> Shape<'w, 'a> {
         };
         let called = global(arena, object.class).unwrap_or_default();
         let (class, arguments, named_arguments) = match (called, arguments) {
-            ((b"copyreg", b"_reconstructor"), [class, _, value]) if is_none(arena, *value) => (*class, &[][..], None),
+            ((b"copyreg", b"_reconstructor"), [class, _, value]) if is_none(arena, *value) => {
+                (*class, &[][..], None)
+            }
             ((b"copyreg", b"_reconstructor"), [class, kind, value]) if is_tuple(arena, *kind) => {
                 (*class, arena.sequence(*value), None)
             }

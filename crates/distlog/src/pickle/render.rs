@@ -33,7 +33,11 @@ pub(super) fn record(arena: &Arena<'_>, top: Id, depth: usize, output: usize) ->
             builder.raw(CUT, Raw::trusted("\"<cut>\""));
             break;
         }
-        builder.write(&mut writer, |writer, out| writer.key(out, *key), |writer, out| writer.value(out, *value));
+        builder.write(
+            &mut writer,
+            |writer, out| writer.key(out, *key),
+            |writer, out| writer.value(out, *value),
+        );
     }
     Ok(builder.finish())
 }

@@ -52,8 +52,14 @@ fn names_are_found_however_they_were_escaped() {
 
 #[test]
 fn what_python_writes_beyond_the_standard() {
-    assert_eq!(read(r#"{"a": NaN, "b": [Infinity, -Infinity], "c": "NaN"}"#), r#"{"a":"NaN","b":["Infinity", "-Infinity"],"c":"NaN"}"#);
-    assert_eq!(read(r#"{"file":"a\udc80b\ud83d\ude00\ud83dx"}"#), r#"{"file":"a\\udc80b\ud83d\ude00\\ud83dx"}"#);
+    assert_eq!(
+        read(r#"{"a": NaN, "b": [Infinity, -Infinity], "c": "NaN"}"#),
+        r#"{"a":"NaN","b":["Infinity", "-Infinity"],"c":"NaN"}"#
+    );
+    assert_eq!(
+        read(r#"{"file":"a\udc80b\ud83d\ude00\ud83dx"}"#),
+        r#"{"file":"a\\udc80b\ud83d\ude00\\ud83dx"}"#
+    );
     assert_eq!(read(r#"{"\udc80":1,"\\udc80x":2}"#), r#"{"\\udc80":1,"\\udc80x":2}"#);
     assert_eq!(read("\u{feff}{\"a\":1}"), "{\"a\":1}");
     let digits = "9".repeat(5000);
@@ -143,17 +149,22 @@ fn seconds_are_exact_to_the_nanosecond() {
 
 #[test]
 fn standard_fields_of_the_wrong_kind_are_kept_and_read_as_absent() {
-    let record = Record::from_json(r#"{"created":"yesterday","levelno":"high","msg":7,"context":3}"#).unwrap();
+    let record =
+        Record::from_json(r#"{"created":"yesterday","levelno":"high","msg":7,"context":3}"#).unwrap();
     assert_eq!(record.len(), 4);
     assert_eq!((record.created(), record.level(), record.message(), record.key()), (None, None, None, None));
 }
 
 #[test]
 fn values_can_be_walked_through_white_space() {
-    let record = Record::from_json("{\"a\":{ \"b\" : [ 1 , { \"c\\u0064\" : \"x]}\" } ] ,\n\"e\" : -1.5e3 }}").unwrap();
+    let record =
+        Record::from_json("{\"a\":{ \"b\" : [ 1 , { \"c\\u0064\" : \"x]}\" } ] ,\n\"e\" : -1.5e3 }}")
+            .unwrap();
     let value = record.get("a").unwrap();
-    assert_eq!(value.members().map(|(name, value)| format!("{name}={}", value.text())).collect::<Vec<_>>(),
-        ["b=[ 1 , { \"c\\u0064\" : \"x]}\" } ]", "e=-1.5e3"]);
+    assert_eq!(
+        value.members().map(|(name, value)| format!("{name}={}", value.text())).collect::<Vec<_>>(),
+        ["b=[ 1 , { \"c\\u0064\" : \"x]}\" } ]", "e=-1.5e3"]
+    );
     assert_eq!(value.walk("e").unwrap().as_f64(), Some(-1500.0));
     let inner = value.walk("b").unwrap().members().nth(1).unwrap().1;
     assert_eq!(inner.walk("cd").unwrap().into_str().unwrap(), "x]}");
@@ -162,8 +173,14 @@ fn values_can_be_walked_through_white_space() {
 
 #[test]
 fn every_escape_reads_back() {
-    assert_eq!(json::unquoted(r#""\"\\\/\b\f\n\r\t\u00e4\ud83d\ude00é""#).unwrap(), "\"\\/\u{8}\u{c}\n\r\tä😀é");
-    assert_eq!(json::quoted("\"\\/\u{8}\u{c}\n\r\t\u{1f}\u{7f}ä"), "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u001f\u{7f}ä\"");
+    assert_eq!(
+        json::unquoted(r#""\"\\\/\b\f\n\r\t\u00e4\ud83d\ude00é""#).unwrap(),
+        "\"\\/\u{8}\u{c}\n\r\tä😀é"
+    );
+    assert_eq!(
+        json::quoted("\"\\/\u{8}\u{c}\n\r\t\u{1f}\u{7f}ä"),
+        "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u001f\u{7f}ä\""
+    );
     assert_eq!(json::unquoted("12"), None);
     assert_eq!(json::unquoted("\""), None);
 }
@@ -179,7 +196,10 @@ fn a_builder_keeps_the_record_whole() {
 #[test]
 fn the_process_has_its_name_or_its_host() {
     let label = |text: &str| distlog::record::process_label(&Record::from_json(text).unwrap());
-    assert_eq!(label(r#"{"processName":"worker-1","process":7,"hostname":"a"}"#).as_deref(), Some("worker-1/7"));
+    assert_eq!(
+        label(r#"{"processName":"worker-1","process":7,"hostname":"a"}"#).as_deref(),
+        Some("worker-1/7")
+    );
     assert_eq!(label(r#"{"processName":"MainProcess","process":7,"hostname":"a"}"#).as_deref(), Some("a/7"));
     assert_eq!(label(r#"{"process":7}"#).as_deref(), Some("7"));
     assert_eq!(label(r#"{"process":"x"}"#), None);
@@ -197,13 +217,15 @@ fn values() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 40, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(any::<String>(), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
 pub(crate) fn objects() -> impl Strategy<Value = Value> {
-    prop::collection::btree_map(any::<String>(), values(), 0..12).prop_map(|map| Value::Object(map.into_iter().collect()))
+    prop::collection::btree_map(any::<String>(), values(), 0..12)
+        .prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
 proptest! {

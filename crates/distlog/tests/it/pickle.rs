@@ -6,7 +6,7 @@ use distlog::{Error, Fields, Record, json, pickle, wire};
 use proptest::prelude::*;
 use serde_json::Value;
 
-const PROTOCOLS: [&[u8]; 6] = [
+pub(crate) const PROTOCOLS: [&[u8]; 6] = [
     include_bytes!("../../../../testdata/pickle/protocol-0.pickles"),
     include_bytes!("../../../../testdata/pickle/protocol-1.pickles"),
     include_bytes!("../../../../testdata/pickle/protocol-2.pickles"),
@@ -56,8 +56,10 @@ fn every_pickle_of_python_reads_as_expected() {
     let mut wrong = Vec::new();
     for (protocol, file) in PROTOCOLS.iter().enumerate() {
         for (name, body) in pickles(file) {
-            let record = pickle::decode(body, &pickle::Limits::default()).unwrap_or_else(|e| panic!("{name} {protocol}: {e}"));
-            let fits = |line: &&Value| line["name"] == name && line.get("protocol").is_none_or(|p| *p == protocol);
+            let record = pickle::decode(body, &pickle::Limits::default())
+                .unwrap_or_else(|e| panic!("{name} {protocol}: {e}"));
+            let fits =
+                |line: &&Value| line["name"] == name && line.get("protocol").is_none_or(|p| *p == protocol);
             let expected = &expected.iter().rfind(fits).unwrap()["value"];
             let found = value_of(&record, "value");
             if found != *expected {
@@ -133,7 +135,10 @@ fn older_forms_read_too() {
         (b"\x8d\x01\0\0\0\0\0\0\0a", "\"a\""),
         (b"c__builtin__\nset\n((lK\x01atR", "[1]"),
         (b"cpytz\n_p\n(S'Europe/Berlin'\nI3600\nI0\nS'CET'\ntR", "\"Europe/Berlin\""),
-        (b"cdatetime\ndatetime\n(S'\\x07\\xe8\\x02\\x1d\\x17;:\\x00\\x00\\x07'\ntR", "\"2024-02-29T23:59:58.000007\""),
+        (
+            b"cdatetime\ndatetime\n(S'\\x07\\xe8\\x02\\x1d\\x17;:\\x00\\x00\\x07'\ntR",
+            "\"2024-02-29T23:59:58.000007\"",
+        ),
         (b"cdatetime\ndatetime\n(S'short'\ntR", r#"{"$class":"datetime.datetime","$args":["short"]}"#),
     ] {
         assert_eq!(read_value(opcodes), value, "{}", opcodes.escape_ascii());
@@ -169,7 +174,9 @@ fn what_is_no_record_is_refused() {
 fn bombs() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let field = |opcodes: Vec<u8>| [b"}S'v'\n".to_vec(), opcodes, b"s.".to_vec()].concat();
     let times = |part: &[u8], count| part.repeat(count);
-    let around = |open: &[u8], count: usize, close: &[u8]| [open.repeat(count), b"N".to_vec(), close.repeat(count)].concat();
+    let around = |open: &[u8], count: usize, close: &[u8]| {
+        [open.repeat(count), b"N".to_vec(), close.repeat(count)].concat()
+    };
     let laughs = (1..=12).fold(b"](NNNNNNNNNNeq\0".to_vec(), |mut out, at: u8| {
         out.extend(b"0](");
         out.extend([b'h', at - 1].repeat(10));
@@ -180,38 +187,179 @@ fn bombs() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let long_name = [b"X\x20\xa1\x07\0".to_vec(), b"m".repeat(500_000), b"q\x010".to_vec()].concat();
     vec![
         ("a million marks", times(b"(", 1 << 20), "bad pickle at byte 1048576: the pickle is cut short"),
-        ("the list that is appended to itself", field([b"]".to_vec(), times(b"2a", 30)].concat()), "{\"v\":[\"<cycle>\""),
+        (
+            "the list that is appended to itself",
+            field([b"]".to_vec(), times(b"2a", 30)].concat()),
+            "{\"v\":[\"<cycle>\"",
+        ),
         ("memo laughs", field(laughs), "{\"v\":[[[[[[[[[[[[[null,null"),
         ("deep lists", field(around(b"]", 100_000, b"a")), "{\"v\":[[[[["),
         ("deep tuples", field(around(b"", 1, &times(b"\x85", 190_000))), "{\"v\":[[[[["),
         ("deep dicts", field(around(b"}K\x01", 60_000, b"s")), "{\"v\":{\"1\":{\"1\""),
-        ("deep objects", field(around(b"cos\nsystem\n", 60_000, b"\x85R")), "{\"v\":{\"$class\":\"os.system\",\"$args\":[{"),
-        ("deep classes", field([b"cos\nx\n".to_vec(), times(b")R", 60_000)].concat()), "{\"v\":{\"$class\":{\"$class\":"),
+        (
+            "deep objects",
+            field(around(b"cos\nsystem\n", 60_000, b"\x85R")),
+            "{\"v\":{\"$class\":\"os.system\",\"$args\":[{",
+        ),
+        (
+            "deep classes",
+            field([b"cos\nx\n".to_vec(), times(b")R", 60_000)].concat()),
+            "{\"v\":{\"$class\":{\"$class\":",
+        ),
         ("deep keys", field(around(b"}", 60_000, b"Ns")), "{\"v\":{"),
-        ("tuples as keys in each other", field([b"N".to_vec(), times(b"\x85q\x010}h\x01Ns", 20_000)].concat()), "{\"v\":{"),
-        ("a shared tuple as arguments", field([wide_tuple(100_000), b"(".to_vec(), times(b"cos\nsystem\nh\x01R", 50_000), b"l".to_vec()].concat()), "{\"v\":[{\"$class\":\"os.system\",\"$args\":[null"),
-        ("a shared list as sets", field([wide_tuple(100_000), b"c__builtin__\nset\nq\x020(".to_vec(), times(b"h\x02h\x01\x85R", 33_000), b"l".to_vec()].concat()), "{\"v\":[[null,null"),
-        ("a shared tuple as paths", field([b"(".to_vec(), times(b"U\0", 50_000), b"tq\x010cpathlib\nPath\nq\x020(".to_vec(), times(b"h\x02h\x01R", 90_000), b"l".to_vec()].concat()), "{\"v\":[{\"$class\":\"pathlib.Path\""),
-        ("a shared dict as states", field([b"}q\x010(".to_vec(), times(b"cuuid\nUUID\n)Rh\x01b", 50_000), b"l".to_vec()].concat()), "{\"v\":[{\"$class\":\"uuid.UUID\""),
-        ("long shared names", field([long_name.clone(), b"(".to_vec(), times(b"h\x01h\x01\x93", 90_000), b"l".to_vec()].concat()), "{\"v\":[{\"$class\":\"mmm"),
-        ("long shared texts", field([long_name.clone(), b"(".to_vec(), times(b"h\x01", 150_000), b"l".to_vec()].concat()), "{\"v\":[\"mmm"),
-        ("long shared keys", field([long_name, b"}q\x02(".to_vec(), times(b"h\x01\x85N", 60_000), b"u".to_vec()].concat()), "{\"v\":{\"[\\\"mmm"),
-        ("long shared zeros", field([b"\x8b\x20\xa1\x07\0".to_vec(), times(b"\0", 500_000), b"q\x010(".to_vec(), times(b"h\x01", 200_000), b"l".to_vec()].concat()), "{\"v\":[0,0,0"),
-        ("long shared escapes", field([b"V".to_vec(), times(b"\\u0041", 80_000), b"\nq\x010}(".to_vec(), times(b"h\x01\x85N", 60_000), b"u".to_vec()].concat()), "{\"v\":{\"[\\\"AAA"),
-        ("a megabyte of digits", field([b"L".to_vec(), times(b"9", 1_000_000), b"L\n".to_vec()].concat()), "{\"v\":\"9999"),
-        ("a megabyte of number", field([b"\x8b\x40\x42\x0f\0".to_vec(), times(b"\x7f", 1_000_000)].concat()), "{\"v\":\"0x7f7f"),
-        ("a megabyte of control characters", field([b"X\x40\x42\x0f\0".to_vec(), times(b"\x01", 1_000_000)].concat()), "{\"v\":\"\\u0001"),
-        ("a million empty tuples", times(b")", 1 << 20), "bad pickle at byte 1048576: the pickle is cut short"),
-        ("a million copies", field([b"]".to_vec(), times(b"2", 1_000_000)].concat()), "bad pickle at byte 1000007: only dicts"),
+        (
+            "tuples as keys in each other",
+            field([b"N".to_vec(), times(b"\x85q\x010}h\x01Ns", 20_000)].concat()),
+            "{\"v\":{",
+        ),
+        (
+            "a shared tuple as arguments",
+            field(
+                [wide_tuple(100_000), b"(".to_vec(), times(b"cos\nsystem\nh\x01R", 50_000), b"l".to_vec()]
+                    .concat(),
+            ),
+            "{\"v\":[{\"$class\":\"os.system\",\"$args\":[null",
+        ),
+        (
+            "a shared list as sets",
+            field(
+                [
+                    wide_tuple(100_000),
+                    b"c__builtin__\nset\nq\x020(".to_vec(),
+                    times(b"h\x02h\x01\x85R", 33_000),
+                    b"l".to_vec(),
+                ]
+                .concat(),
+            ),
+            "{\"v\":[[null,null",
+        ),
+        (
+            "a shared tuple as paths",
+            field(
+                [
+                    b"(".to_vec(),
+                    times(b"U\0", 50_000),
+                    b"tq\x010cpathlib\nPath\nq\x020(".to_vec(),
+                    times(b"h\x02h\x01R", 90_000),
+                    b"l".to_vec(),
+                ]
+                .concat(),
+            ),
+            "{\"v\":[{\"$class\":\"pathlib.Path\"",
+        ),
+        (
+            "a shared dict as states",
+            field([b"}q\x010(".to_vec(), times(b"cuuid\nUUID\n)Rh\x01b", 50_000), b"l".to_vec()].concat()),
+            "{\"v\":[{\"$class\":\"uuid.UUID\"",
+        ),
+        (
+            "long shared names",
+            field(
+                [long_name.clone(), b"(".to_vec(), times(b"h\x01h\x01\x93", 90_000), b"l".to_vec()].concat(),
+            ),
+            "{\"v\":[{\"$class\":\"mmm",
+        ),
+        (
+            "long shared texts",
+            field([long_name.clone(), b"(".to_vec(), times(b"h\x01", 150_000), b"l".to_vec()].concat()),
+            "{\"v\":[\"mmm",
+        ),
+        (
+            "long shared keys",
+            field([long_name, b"}q\x02(".to_vec(), times(b"h\x01\x85N", 60_000), b"u".to_vec()].concat()),
+            "{\"v\":{\"[\\\"mmm",
+        ),
+        (
+            "long shared zeros",
+            field(
+                [
+                    b"\x8b\x20\xa1\x07\0".to_vec(),
+                    times(b"\0", 500_000),
+                    b"q\x010(".to_vec(),
+                    times(b"h\x01", 200_000),
+                    b"l".to_vec(),
+                ]
+                .concat(),
+            ),
+            "{\"v\":[0,0,0",
+        ),
+        (
+            "long shared escapes",
+            field(
+                [
+                    b"V".to_vec(),
+                    times(b"\\u0041", 80_000),
+                    b"\nq\x010}(".to_vec(),
+                    times(b"h\x01\x85N", 60_000),
+                    b"u".to_vec(),
+                ]
+                .concat(),
+            ),
+            "{\"v\":{\"[\\\"AAA",
+        ),
+        (
+            "a megabyte of digits",
+            field([b"L".to_vec(), times(b"9", 1_000_000), b"L\n".to_vec()].concat()),
+            "{\"v\":\"9999",
+        ),
+        (
+            "a megabyte of number",
+            field([b"\x8b\x40\x42\x0f\0".to_vec(), times(b"\x7f", 1_000_000)].concat()),
+            "{\"v\":\"0x7f7f",
+        ),
+        (
+            "a megabyte of control characters",
+            field([b"X\x40\x42\x0f\0".to_vec(), times(b"\x01", 1_000_000)].concat()),
+            "{\"v\":\"\\u0001",
+        ),
+        (
+            "a million empty tuples",
+            times(b")", 1 << 20),
+            "bad pickle at byte 1048576: the pickle is cut short",
+        ),
+        (
+            "a million copies",
+            field([b"]".to_vec(), times(b"2", 1_000_000)].concat()),
+            "bad pickle at byte 1000007: only dicts",
+        ),
         ("ten million bytes", vec![b'N'; 10_000_000], "over the limit: the pickle has too many values"),
-        ("bytes of 2^62", b"\x8e\0\0\0\0\0\0\0\x40abc.".to_vec(), "bad pickle at byte 0: the pickle is cut short"),
-        ("bytearray of 2^64", b"\x96\xff\xff\xff\xff\xff\xff\xff\xffabc.".to_vec(), "bad pickle at byte 0: the pickle is cut short"),
+        (
+            "bytes of 2^62",
+            b"\x8e\0\0\0\0\0\0\0\x40abc.".to_vec(),
+            "bad pickle at byte 0: the pickle is cut short",
+        ),
+        (
+            "bytearray of 2^64",
+            b"\x96\xff\xff\xff\xff\xff\xff\xff\xffabc.".to_vec(),
+            "bad pickle at byte 0: the pickle is cut short",
+        ),
         ("text of 2^32", b"X\xff\xff\xff\xffabc.".to_vec(), "bad pickle at byte 0: the pickle is cut short"),
-        ("number of 2^31", b"\x8b\xff\xff\xff\x7fabc.".to_vec(), "bad pickle at byte 0: the pickle is cut short"),
+        (
+            "number of 2^31",
+            b"\x8b\xff\xff\xff\x7fabc.".to_vec(),
+            "bad pickle at byte 0: the pickle is cut short",
+        ),
         ("frame of 2^64", b"\x95\xff\xff\xff\xff\xff\xff\xff\xff}.".to_vec(), "{}"),
-        ("memo at 2^32", b"}r\xff\xff\xff\xff.".to_vec(), "bad pickle at byte 1: a memo number beyond the pickle"),
-        ("memo at 10^30", b"}p1000000000000000000000000000000\n.".to_vec(), "bad pickle at byte 1: no number"),
-        ("two thousand fields", [b"}(".to_vec(), (0..2000_u32).flat_map(|at| [b"J", at.to_le_bytes().as_slice(), b"N"].concat()).collect(), b"u.".to_vec()].concat(), "{\"0\":null"),
+        (
+            "memo at 2^32",
+            b"}r\xff\xff\xff\xff.".to_vec(),
+            "bad pickle at byte 1: a memo number beyond the pickle",
+        ),
+        (
+            "memo at 10^30",
+            b"}p1000000000000000000000000000000\n.".to_vec(),
+            "bad pickle at byte 1: no number",
+        ),
+        (
+            "two thousand fields",
+            [
+                b"}(".to_vec(),
+                (0..2000_u32).flat_map(|at| [b"J", at.to_le_bytes().as_slice(), b"N"].concat()).collect(),
+                b"u.".to_vec(),
+            ]
+            .concat(),
+            "{\"0\":null",
+        ),
     ]
 }
 
@@ -220,7 +368,9 @@ fn bombs_are_read_or_refused_in_bounded_time_and_space() {
     let patience = Duration::from_millis(if cfg!(debug_assertions) { 3000 } else { 100 });
     let mut raised = pickle::Limits::default();
     (raised.input, raised.nodes) = (16 << 20, 2_000_000);
-    for ((name, body, start), limits) in bombs().into_iter().flat_map(|bomb| [(bomb.clone(), pickle::Limits::default()), (bomb, raised)]) {
+    for ((name, body, start), limits) in
+        bombs().into_iter().flat_map(|bomb| [(bomb.clone(), pickle::Limits::default()), (bomb, raised)])
+    {
         let began = Instant::now();
         let result = pickle::decode(&body, &limits);
         let took = began.elapsed();
@@ -250,11 +400,23 @@ fn limits_cut_and_refuse() {
     let body = b"}(U\x01aU\x05helloU\x01b](K\x01K\x02](K\x03eeU\x01c}U\x01xK\x01su.";
     let whole = r#"{"a":"hello","b":[1,2,[3]],"c":{"x":1}}"#;
     assert_eq!(limited(body, |_| ()).as_deref(), Ok(whole));
-    assert_eq!(limited(body, |limits| limits.depth = 2).unwrap(), r#"{"a":"hello","b":[1,2,"<too deep>"],"c":{"x":1}}"#);
+    assert_eq!(
+        limited(body, |limits| limits.depth = 2).unwrap(),
+        r#"{"a":"hello","b":[1,2,"<too deep>"],"c":{"x":1}}"#
+    );
     assert_eq!(limited(body, |limits| limits.output = 9).unwrap(), r#"{"a":"hel<cut>","<cut>":"<cut>"}"#);
-    assert_eq!(limited(body, |limits| limits.output = 20).unwrap(), r#"{"a":"hello","b":[1,"<cut>"],"<cut>":"<cut>"}"#);
-    assert_eq!(limited(body, |limits| limits.nodes = 3), Err(Error::Limit { reason: "the pickle has too many values" }));
-    assert_eq!(limited(body, |limits| limits.input = 3), Err(Error::Limit { reason: "the pickle has too many bytes" }));
+    assert_eq!(
+        limited(body, |limits| limits.output = 20).unwrap(),
+        r#"{"a":"hello","b":[1,"<cut>"],"<cut>":"<cut>"}"#
+    );
+    assert_eq!(
+        limited(body, |limits| limits.nodes = 3),
+        Err(Error::Limit { reason: "the pickle has too many values" })
+    );
+    assert_eq!(
+        limited(body, |limits| limits.input = 3),
+        Err(Error::Limit { reason: "the pickle has too many bytes" })
+    );
 }
 
 /// Wire messages never get lost, so each damaged pickle is a record or the record that tells of it.
@@ -279,7 +441,13 @@ fn a_pickle_cut_anywhere_makes_one_record() {
 
 #[test]
 fn a_pickle_with_any_bit_flipped_makes_one_record() {
-    for (protocol, name) in [(0, "uuid"), (2, "ordered dict"), (3, "datetime zone"), (4, "numpy others"), (5, "exception of its own")] {
+    for (protocol, name) in [
+        (0, "uuid"),
+        (2, "ordered dict"),
+        (3, "datetime zone"),
+        (4, "numpy others"),
+        (5, "exception of its own"),
+    ] {
         let (_, body) = *pickles(PROTOCOLS[protocol]).iter().find(|(has, _)| *has == name).unwrap();
         for bit in 0..body.len() * 8 {
             let mut damaged = body.to_vec();

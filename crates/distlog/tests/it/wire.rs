@@ -11,7 +11,12 @@ fn decode(frames: &[&[u8]]) -> String {
     match decoded.rejected {
         None => decoded.record.as_json().to_owned(),
         Some(reason) => {
-            let told = decoded.record.get("_rejected").and_then(|r| r.walk("reason")).and_then(Raw::into_str).unwrap();
+            let told = decoded
+                .record
+                .get("_rejected")
+                .and_then(|r| r.walk("reason"))
+                .and_then(Raw::into_str)
+                .unwrap();
             assert_eq!(told, reason);
             reason.to_owned()
         }
