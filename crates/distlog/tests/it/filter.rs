@@ -388,3 +388,43 @@ fn condition() -> impl Strategy<Value = String> {
     ];
     proptest::sample::select(tests.to_vec()).prop_map(str::to_owned)
 }
+
+/// What a test of one record costs. Prints figures and judges nothing:
+/// `cargo test -p distlog --release filter::speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let row = record(crate::speed::RECORD.trim_end());
+    println!("{} fields, {} bytes", row.len(), row.as_json().len());
+    let texts = [
+        "",
+        "level>=warning",
+        "level>=info",
+        "logger=app.db.*",
+        "logger:db",
+        "message:timeout",
+        "timeout",
+        "/(?i)timeout/",
+        "-healthcheck",
+        "status>=500",
+        "nothing:x",
+        "duration>500ms",
+        "task:7f3a",
+        "goal.status=failed",
+        "level>=error logger=app.db.* -healthcheck duration>500ms",
+    ];
+    for text in texts {
+        let filter = Filter::parse(text).unwrap();
+        let mut rounds: Vec<f64> = (0..15)
+            .map(|_| {
+                let started = std::time::Instant::now();
+                (0..20_000).for_each(|_| {
+                    std::hint::black_box(filter.matches(std::hint::black_box(&row)));
+                });
+                started.elapsed().as_nanos() as f64 / 20_000.0
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        println!("{:6.1} ns  {text}", rounds[0]);
+    }
+}

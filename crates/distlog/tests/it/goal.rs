@@ -43,6 +43,13 @@ fn ids_are_read_and_bad_ones_refused() {
 }
 
 #[test]
+fn keys_sort_by_goal_and_then_by_number() {
+    let key = |text: &str| Key::parse(&format!("{text}@{ID}")).unwrap();
+    let below = Key::parse(&format!("0@{ID}/1")).unwrap();
+    assert!(key("2") < key("10") && key("10") < below);
+}
+
+#[test]
 fn a_prefix_stands_for_whole_steps() {
     let fits = |prefix: &str, goal: &str| {
         let (prefix, goal) = (GoalPrefix::parse(prefix).unwrap(), id(goal));
