@@ -62,31 +62,55 @@ class LogContext:
     """The goals that are open in this flow of execution (thread or asyncio task), innermost first."""
 
     def __init__(self) -> None:
-        self._innermost: ContextVar[Task | None] = ContextVar("distlog_goal", default=None)
+        self._innermost: ContextVar[Task | _Carried | None] = ContextVar("distlog_goal", default=None)
 
     @property
     def current(self) -> Task | None:
         """The innermost open goal. One whose generator is suspended, or which ended out of order, is passed over."""
-        goal = self._innermost.get()
+        goal: Task | _Carried | None = self._innermost.get()
         while goal is not None and goal._has_left():
+            if self._innermost.get() is goal and goal.has_ended:
+                self._innermost.set(goal._outer)
             goal = goal._outer
         return None if goal is None else goal._here()
 
-    def get(self) -> Task | None:
+    def get(self) -> Task | _Carried | None:
         """What was put there last, open or not."""
         return self._innermost.get()
 
-    def push(self, goal: Task | None) -> None:
+    def push(self, goal: Task | _Carried | None) -> None:
         """Make this goal the innermost."""
         self._innermost.set(goal)
 
-    def pop(self, goal: Task | None, outer: Task | None) -> None:
-        """Go back to what was there before, if this goal still is the innermost."""
-        if self._innermost.get() is goal:
+    def pop(self, goal: Task | _Carried | None, outer: Task | _Carried | None) -> None:
+        """Go back to what was there before; a goal that is not the innermost is taken out from between the others."""
+        inner = self._innermost.get()
+        if inner is goal:
             self._innermost.set(outer)
+        while inner is not None and inner is not goal:
+            if inner._outer is goal:
+                inner._outer = outer
+                return
+            inner = inner._outer
 
 
 _context = LogContext()
+
+
+class _Carried:
+    """A goal that was taken elsewhere on purpose: it is current there even when it has ended."""
+
+    has_ended = False
+
+    def __init__(self, goal: Task) -> None:
+        self._goal = goal
+        self._outer: Task | _Carried | None = None
+
+    def _has_left(self) -> bool:
+        return False
+
+    def _here(self) -> Task:
+        return self._goal._here()
 
 
 class Task:
@@ -107,7 +131,7 @@ class Task:
         self._state = "new"
         self._id: str | None = None
         self._parent: Task | None = None
-        self._outer: Task | None = None
+        self._outer: Task | _Carried | None = None
         self._bound = self._own
         self._numbers = itertools.count(1)
         self._awaited: list[int] = []
@@ -141,6 +165,11 @@ class Task:
     def context(self) -> Fields:
         """The fields that records of this goal carry: its own, those bound, and those inherited when it began."""
         return dict(self._bound)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end record was written."""
+        return self._state == "ended"
 
     @property
     def traceparent(self) -> str:
@@ -323,12 +352,15 @@ class Task:
 
     def _has_left(self) -> bool:
         """Whether the flow that entered the goal is not inside it now, although the context variable says so."""
-        if self._frame is None and self._state == "open":
+        frame = self._frame
+        if frame is None and self._state == "open":
             return False
-        if self._flow != _flow():
-            # A thread or asyncio task that inherited it: such work may outlive the goal, and still belongs to it.
-            return False
-        return self._state != "open" or (self._frame is not None and self._frame.f_back is None)
+        suspended = frame is not None and frame.f_back is None
+        if suspended and frame is not None and frame.f_code.co_flags & inspect.CO_GENERATOR:
+            return True
+        # A thread or asyncio task that inherited the goal may outlive it, and still belongs to it. It may also have been
+        # started inside an asynchronous generator, which waits meanwhile.
+        return (suspended or self.has_ended) and self._flow == _flow()
 
     def _here(self) -> Task:
         """This goal; in a forked child, what the child does of it."""
@@ -387,7 +419,8 @@ def current_task() -> Task | None:
 
 def wrap(function: Function) -> Function:
     """The same function, which takes the goal that is current now to wherever it is called."""
-    goal = _context.current
+    current = _context.current
+    goal = None if current is None else _Carried(current)
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)

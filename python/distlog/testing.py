@@ -51,26 +51,31 @@ class Captured(logging.Handler):
 
     def tree(self, id: str | None = None) -> dict[str, Any]:
         """The goal of this id with all below it, as ``distlog tree --json`` shows it; without id, the only root there is."""
-        trees = self._forest()
+        forest = self._forest()
         if id is None:
-            roots = trees.roots()
+            roots = forest.roots()
             if len(roots) != 1:
                 raise LookupError(f"{len(roots)} goals were captured, not one: {', '.join(roots) or 'none'}")
             id = roots[0]
-        tree = trees.tree(id, time.time_ns())
-        if tree is None:
-            raise LookupError(f"no goal {id} was captured")
-        return cast("dict[str, Any]", json.loads(tree))
+        return _tree(forest, id)
 
     def trees(self) -> list[dict[str, Any]]:
         """All roots with what is below them."""
-        return [self.tree(root) for root in self._forest().roots()]
+        forest = self._forest()
+        return [_tree(forest, root) for root in forest.roots()]
 
     def _forest(self) -> _distlog.Forest:
         forest = _distlog.Forest()
         for record in self.records:
             forest.add(json.dumps(record))
         return forest
+
+
+def _tree(forest: _distlog.Forest, id: str) -> dict[str, Any]:
+    tree = forest.tree(id, time.time_ns())
+    if tree is None:
+        raise LookupError(f"no goal {id} was captured")
+    return cast("dict[str, Any]", json.loads(tree))
 
 
 @contextmanager

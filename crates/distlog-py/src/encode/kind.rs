@@ -86,8 +86,10 @@ pub(crate) fn kind(class: &Bound<'_, PyType>) -> Kind {
 }
 
 fn find(class: &Bound<'_, PyType>) -> Kind {
-    let ancestors = class.mro();
-    by_name(&ancestors)
+    // Asked for by name: `mro()` panics over a metaclass that refuses to tell.
+    let ancestors = class.getattr("__mro__").ok().and_then(|all| all.cast_into::<PyTuple>().ok());
+    ancestors
+        .and_then(|ancestors| by_name(&ancestors))
         .or_else(|| by_attribute(class))
         .or_else(|| by_abstract_class(class))
         .unwrap_or(Kind::Other)

@@ -23,7 +23,7 @@ use super::writer::Writer;
 /// Longest message body in bytes; the daemon refuses messages over 1 MiB.
 const MAX_BODY: usize = 960 * 1024;
 /// Most bytes for one field of the standard library or of distlog.
-const MAX_FIELD: usize = 128 * 1024;
+const MAX_FIELD: usize = 96 * 1024;
 /// How much of a clipped traceback is its beginning; the rest is its end, which says more.
 const TRACEBACK_HEAD: usize = MAX_TEXT / 4;
 
@@ -104,6 +104,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
         self.out.key("message");
         self.text(&message, 0);
         if let Some(wrong) = wrong {
+            self.allow(MAX_FIELD, MAX_BODY);
             self.out.key("format_error");
             self.text(&wrong, 0);
         }
@@ -114,6 +115,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
             self.out.key("asctime");
             self.out.text(&text);
         }
+        self.allow(MAX_FIELD, MAX_BODY);
         self.out.key("hostname");
         let hostname = hostname(self.py);
         self.text(hostname, 0);
