@@ -30,12 +30,32 @@ use crate::{Error, Raw, Record};
 /// Containers nested deeper than this are refused; the record itself is the first.
 pub const MAX_DEPTH: usize = 64;
 
-/// Records with more fields than this are refused.
+/// Records that come in with more fields than this are refused.
 pub const MAX_FIELDS: usize = 1000;
+
+/// How many fields the daemon may add to a record before it is read again.
+const ADDED_FIELDS: usize = 16;
 
 /// Reads one JSON object as a record.
 pub fn record(text: &str) -> Result<Record, Error> {
-    let shape = scan::object(text)?;
+    strict(text, MAX_FIELDS + ADDED_FIELDS)
+}
+
+/// Reads one JSON object from outside as a record, and forgives what Python writes beyond the standard.
+/// See the module's head.
+pub fn from_bytes(bytes: &[u8]) -> Result<Record, Error> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::Utf8 { at: error.valid_up_to() })?;
+    match strict(text, MAX_FIELDS) {
+        Err(error @ Error::Json { .. }) => match repair::repaired(text) {
+            Some(better) => strict(&better, MAX_FIELDS).map_err(|_| error),
+            None => Err(error),
+        },
+        done => done,
+    }
+}
+
+fn strict(text: &str, most_fields: usize) -> Result<Record, Error> {
+    let shape = scan::object(text, most_fields)?;
     if shape.tidy {
         return Ok(Record::from_places(text.get(..shape.end).unwrap_or_default().into(), shape.spans));
     }
@@ -45,16 +65,4 @@ pub fn record(text: &str) -> Result<Record, Error> {
         builder.raw(&text::canonical(place(span.name)), Raw::trusted(place(span.value)));
     }
     Ok(builder.finish())
-}
-
-/// Reads one JSON object as a record, and forgives what Python writes beyond the standard. See the module's head.
-pub fn from_bytes(bytes: &[u8]) -> Result<Record, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Error::Utf8 { at: error.valid_up_to() })?;
-    match record(text) {
-        Err(error @ Error::Json { .. }) => match repair::repaired(text) {
-            Some(better) => record(&better).map_err(|_| error),
-            None => Err(error),
-        },
-        done => done,
-    }
 }

@@ -3,7 +3,7 @@
 //! It looks at each byte once and keeps one bit per open container, so deep nesting costs nothing and is refused
 //! by a count. Strings, most of a record's bytes, are passed eight bytes at a time.
 
-use super::{MAX_DEPTH, MAX_FIELDS};
+use super::MAX_DEPTH;
 use crate::Error;
 use crate::record::Span;
 
@@ -18,11 +18,11 @@ pub(super) struct Shape {
 }
 
 /// Scans text that must be one JSON object and nothing else.
-pub(super) fn object(text: &str) -> Result<Shape, Error> {
+pub(super) fn object(text: &str, most_fields: usize) -> Result<Shape, Error> {
     if u32::try_from(text.len()).is_err() {
         return Err(Error::Limit { reason: "a record has less than 4 GiB" });
     }
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, tidy: true, escaped: false };
+    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0, most_fields, tidy: true, escaped: false };
     let mut spans = Vec::with_capacity(32);
     match scanner.record(&mut spans) {
         Ok(end) => Ok(Shape { spans, end, tidy: scanner.tidy }),
@@ -62,6 +62,7 @@ type Step<T = ()> = Result<T, &'static str>;
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    most_fields: usize,
     tidy: bool,
     /// Whether the last string had escapes.
     escaped: bool,
@@ -95,7 +96,7 @@ impl Scanner<'_> {
             self.space();
             let start = self.at;
             self.value()?;
-            if spans.len() == MAX_FIELDS {
+            if spans.len() == self.most_fields {
                 return Err(TOO_MANY_FIELDS);
             }
             spans.push(Span { name, value: (start as u32, self.at as u32) });

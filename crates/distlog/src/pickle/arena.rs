@@ -35,6 +35,9 @@ pub(super) enum Node<'a> {
     Opaque,
 }
 
+/// The number of values bounds memory: 200,000 of them take 8 MB and what their members take, 4 bytes each.
+const _: () = assert!(size_of::<Node<'_>>() <= 40);
+
 /// What would have been called, and what would have been done to the result.
 #[derive(Debug, Default)]
 pub(super) struct Object {

@@ -58,6 +58,15 @@ fn what_cannot_be_read_has_a_reason() {
 }
 
 #[test]
+fn the_largest_record_reads_again_with_what_the_daemon_adds() {
+    let fields: Vec<String> = (0..1000).map(|at| format!("\"{at}\":0")).collect();
+    let body = format!("{{{}}}", fields.join(","));
+    let decoded = wire::decode(&[b"TLJ".as_slice(), body.as_bytes()], NOW);
+    assert_eq!((decoded.rejected, decoded.record.len()), (None, 1001));
+    assert_eq!(distlog::json::record(decoded.record.as_json()), Ok(decoded.record));
+}
+
+#[test]
 fn an_unreadable_message_is_kept_with_its_bytes() {
     let long = [7_u8; 5000];
     let decoded = wire::decode(&[b"P".as_slice(), b"\xff\xfe", b"abc", &long, b"fifth"], NOW);
@@ -86,6 +95,59 @@ fn nobody_can_pass_for_the_daemon() {
         r#"{"__offset":1,"___offset":2,"__received_at":3,"__rejected":4,"__system":"S","__offset2":5,"_offs":6,"offset":7}"#
     );
     assert_eq!(decode(&[b"SLJ", br#"{"_system":"P"}"#]), r#"{"__system":"P","_system":"S"}"#);
+}
+
+/// Messages of 2017: their form is told in `testdata/wire/make.py`.
+const MESSAGES: [(&str, &[u8]); 4] = [
+    ("json", include_bytes!("../../../../testdata/wire/2017-json.message")),
+    ("json, odd values, staging", include_bytes!("../../../../testdata/wire/2017-json-odd.message")),
+    ("pickle", include_bytes!("../../../../testdata/wire/2017-pickle.message")),
+    ("pickle, odd values, test", include_bytes!("../../../../testdata/wire/2017-pickle-odd.message")),
+];
+
+fn frames(mut message: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while let Some((length, rest)) = message.split_first_chunk::<2>() {
+        let (frame, rest) = rest.split_at(usize::from(u16::from_le_bytes(*length)));
+        frames.push(frame.to_vec());
+        message = rest;
+    }
+    frames
+}
+
+#[test]
+fn messages_of_2017_read_as_ever() {
+    for (name, message) in MESSAGES {
+        let decoded = wire::decode(&frames(message), NOW);
+        assert_eq!(decoded.rejected, None, "{name}");
+        let record = decoded.record;
+        let odd = name.contains("odd");
+        assert_eq!(record.len(), if odd { 27 } else { 24 }, "{name}");
+        assert_eq!(record.message().as_deref(), Some("order A-17 failed für Ärger"), "{name}");
+        assert_eq!((record.level(), record.created()), (Some(40), Some(1_500_000_000_123_456_700)), "{name}");
+        assert_eq!(record.key().map(|key| key.number), Some(3), "{name}");
+        assert_eq!(record.get("lineno").and_then(Raw::as_i64), Some(42), "{name}");
+        let text = |name| record.get(name).and_then(Raw::into_str);
+        assert_eq!(text("ratio").as_deref(), odd.then_some("NaN"), "{name}");
+        assert_eq!(text("file").as_deref(), odd.then_some("a\\udc80"), "{name}");
+    }
+}
+
+#[test]
+fn a_message_cut_anywhere_or_with_any_bit_flipped_makes_one_record() {
+    for (name, message) in MESSAGES {
+        let whole = frames(message);
+        for end in 0..whole[1].len() {
+            let cut = [whole[0].clone(), whole[1][..end].to_vec()];
+            assert!(wire::decode(&cut, NOW).rejected.is_some(), "{name} cut at {end}");
+            one_record(&cut).unwrap();
+        }
+        for bit in 0..whole[1].len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[1][bit / 8] ^= 1 << (bit % 8);
+            one_record(&flipped).unwrap();
+        }
+    }
 }
 
 /// Every message makes one record that reads again, whether it could be read or not.
