@@ -45,6 +45,9 @@ fn parts(text: &str) -> Option<Vec<(&str, &str)>> {
         let (count, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
         let after = after.trim_start();
         let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        if count.is_empty() || unit.is_empty() {
+            return None;
+        }
         parts.push((count, unit));
         rest = after.trim_start();
     }

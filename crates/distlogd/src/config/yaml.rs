@@ -285,5 +285,6 @@ fn explain(error: &ScanError, source: &str) -> String {
     if line.get(..indentation).is_some_and(|blank| blank.contains('\t')) {
         return "a tab indents this line. YAML indents with spaces only.".to_owned();
     }
-    format!("this is not YAML: {}. Look at the line above as well: the cause is often there.", error.info())
+    let advice = "Look at the line above as well; text with `{`, `:` or `#` in it: put the text in quotes.";
+    format!("this is not YAML: {}. {advice}", error.info())
 }

@@ -1,0 +1,7 @@
+//! The program `distlogd`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    distlogd::main(&[])
+}
