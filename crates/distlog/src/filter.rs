@@ -15,7 +15,9 @@
 //! Rules that are easy to get wrong, and that every engine must keep: a test of an absent field is false, and its negation
 //! is true; `null` is absent; of a list, one element that fits is enough; `=` is case-sensitive, `:` is not; in a word `*`
 //! stands for anything, also in quotes after `=`, but not in a quoted text that is searched for; order (`>`) is of numbers
-//! only, and a text that looks like a number is a text; `logger=app.db` does not take in `app.db.pool`, `app.db.*` does;
+//! only, and a text that looks like a number is a text; `level` is `levelno`, and only a name that Python does not have is
+//! looked for in `levelname`; a time names a stretch as long as it is precise (a day, a minute), `:` is "within it", order
+//! is by its beginning; `logger=app.db` does not take in `app.db.pool`, `app.db.*` does;
 //! a quoted name is always a field of the record.
 //!
 //! Everything is bounded, because filters arrive over the network: see [`MAX_BYTES`], [`MAX_DEPTH`], [`MAX_REGEXES`].

@@ -157,6 +157,7 @@ impl Parser<'_> {
         if scalar.form != Form::Regex
             && let Some(operator) = self.words.take_operator()?
         {
+            self.must_be_field(&scalar, operator)?;
             let field = Field { at: scalar.at, name: scalar.text, quoted: scalar.form == Form::String };
             let values = self.values(operator)?;
             let node = Node::Test(Test { field, operator, values });
@@ -165,6 +166,21 @@ impl Parser<'_> {
         self.words = end;
         let node = if scalar.form == Form::Present { Node::Everything } else { Node::Text(scalar) };
         Ok(Ast { at: start..self.words.at(), node })
+    }
+
+    /// `12:30` and `http://x` are texts that happen to hold a colon: read as tests they would silently find nothing.
+    fn must_be_field(&self, name: &Scalar, operator: Operator) -> Result<(), FilterError> {
+        let address = operator == Operator::Has && self.words.rest().starts_with("//");
+        let digit = name.text.starts_with(|c: char| c.is_ascii_digit());
+        let named = name.form == Form::Word && !digit && !address;
+        if named || name.form == Form::String {
+            return Ok(());
+        }
+        let rest = self.words.rest();
+        let end = self.words.at() + rest.find(|c: char| c.is_whitespace() || c == ')').unwrap_or(rest.len());
+        let text = self.words.text(name.at.start..end);
+        let error = FilterError::new(name.at.clone(), format!("{} is no name of a field", name.text));
+        Err(error.help(format!("a text is put in quotes, \"{text}\", and so is such a name")))
     }
 
     fn call(&mut self, name: &Scalar) -> Result<Ast, FilterError> {

@@ -93,9 +93,8 @@ struct Gaps {
 
 fn gaps(goal: &Goal, end: Option<&Says>) -> Gaps {
     let mut seen: BTreeSet<u32> = goal.records.keys().chain(goal.children.keys()).copied().collect();
-    let highest = seen.last().copied();
-    let count =
-        end.and_then(|end| end.count).map(u64::from).or_else(|| Some(u64::from(highest?) + 1)).unwrap_or(0);
+    // Without the end record's word, nothing above the highest number seen is known to have been drawn.
+    let count = end.and_then(|end| end.count).or(seen.last().copied()).map_or(0, u64::from);
     let handed = end.map(|end| end.awaited.as_slice()).unwrap_or_default();
     let awaited: BTreeSet<u32> = handed.iter().copied().filter(|number| !seen.contains(number)).collect();
     seen.extend(&awaited);
