@@ -23,12 +23,15 @@ const RESERVED: [&str; 4] = ["offset", "received", "rejected", "system"];
 const KEPT_FRAMES: usize = 4;
 const KEPT_BYTES: usize = 4096;
 
+/// All codes that say why a message could not be read. They are stable.
+pub const REASONS: [&str; 6] = ["frames", "topic", "json", "utf8", "pickle", "limit"];
+
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
     /// The record sent, or the one that tells of the unreadable message.
     pub record: Record,
-    /// Why the message could not be read: `frames`, `topic`, `json`, `utf8`, `pickle` or `limit`. These codes are stable.
+    /// Why the message could not be read: one of [`REASONS`].
     pub rejected: Option<&'static str>,
 }
 

@@ -95,10 +95,12 @@ impl<'a> Arena<'a> {
         }
     }
 
-    /// The letters of a plain text, as they stand in the pickle.
+    /// The letters of a plain text, as they stand in the pickle. Python 2's are bytes.
     pub(super) fn letters(&self, id: Id) -> Option<&'a [u8]> {
         match self.get(id) {
-            Node::Text(text) | Node::EscapedText(text) | Node::EscapedBytes(text) => Some(text),
+            Node::Text(text) | Node::EscapedText(text) | Node::EscapedBytes(text) | Node::Bytes(text) => {
+                Some(text)
+            }
             _ => None,
         }
     }

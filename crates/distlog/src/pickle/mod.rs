@@ -13,12 +13,12 @@
 //! | datetime, date, time | ISO 8601; a named zone in brackets |
 //! | timedelta, Decimal, Fraction, UUID, paths, complex, IP addresses | the text `str` gives |
 //! | OrderedDict, defaultdict, Counter, deque, numpy scalars | as the plain kind they resemble |
-//! | anything else with a class | `{"$class":"module.name","$args":[…],"$kwargs":…,"$items":[…],"$state":…}`, empty ones left out |
+//! | anything else with a class | `{"$class":"module.name","$args":[…],"$kwargs":{…},"$items":[…],"$pairs":{…},"$state":…}`, empty ones left out |
 //! | a value inside itself | `"<cycle>"` |
 //! | persistent ids, extension codes, out-of-band buffers | `"<opaque>"` |
 //! | what is nested too deep, or over the output limit | `"<too deep>"`, `"<cut>"` |
 //!
-//! Invariants: every opcode makes at most two nodes in one arena and nothing is ever copied from node to node, so
+//! Invariants: every opcode makes at most three nodes in one arena and nothing is ever copied from node to node, so
 //! memory is a small multiple of the input; nothing recurses deeper than [`Limits::depth`]; a shared value
 //! is written out each time it is met, and the output limit bounds that; no input panics.
 //!

@@ -134,6 +134,8 @@ fn older_forms_read_too() {
         (b"X\x02\0\0\0a\xff", r#""a\\xff""#),
         (b"\x8d\x01\0\0\0\0\0\0\0a", "\"a\""),
         (b"c__builtin__\nset\n((lK\x01atR", "[1]"),
+        (b"cdecimal\nDecimal\n(U\x031.5tR", "\"1.5\""),
+        (b"cuuid\nUUID\n)\x81}U\x03intK\x07sb", "\"00000000-0000-0000-0000-000000000007\""),
         (b"cpytz\n_p\n(S'Europe/Berlin'\nI3600\nI0\nS'CET'\ntR", "\"Europe/Berlin\""),
         (
             b"cdatetime\ndatetime\n(S'\\x07\\xe8\\x02\\x1d\\x17;:\\x00\\x00\\x07'\ntR",

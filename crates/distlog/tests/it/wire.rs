@@ -18,6 +18,7 @@ fn decode(frames: &[&[u8]]) -> String {
                 .and_then(Raw::into_str)
                 .unwrap();
             assert_eq!(told, reason);
+            assert!(wire::REASONS.contains(&reason));
             reason.to_owned()
         }
     }
