@@ -63,10 +63,12 @@ impl Cursors {
     /// All cursors by name.
     pub fn list(&self) -> Result<Vec<(String, u64)>, Error> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let listed = connection.prepare_cached("SELECT name, next_offset FROM cursor ORDER BY name").and_then(|mut select| {
-            let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
-            rows.collect()
-        });
+        let listed = connection
+            .prepare_cached("SELECT name, next_offset FROM cursor ORDER BY name")
+            .and_then(|mut select| {
+                let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+                rows.collect()
+            });
         listed.map_err(Error::database("list the cursors"))
     }
 

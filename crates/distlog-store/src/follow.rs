@@ -28,10 +28,12 @@ impl Follower {
         loop {
             let mut batch = self.reader.read(self.position, limit.max(1))?;
             if let Some(first) = batch.first().map(|entry| entry.offset) {
-                let dense = batch.iter().zip(first..).take_while(|(entry, offset)| entry.offset == *offset).count();
+                let dense =
+                    batch.iter().zip(first..).take_while(|(entry, offset)| entry.offset == *offset).count();
                 batch.truncate(dense);
                 if first > self.position {
-                    self.skipped = Some(self.skipped.take().map_or(self.position, |before| before.start)..first);
+                    self.skipped =
+                        Some(self.skipped.take().map_or(self.position, |before| before.start)..first);
                 }
                 self.position = first + dense as u64;
                 return Ok(batch);

@@ -55,7 +55,7 @@ pub(crate) fn sound_segments(directory: &Path, set_aside: &mut Vec<PathBuf>) -> 
         let read = opened.and_then(|()| segment.view(&segment.open()?, |view| view.end()));
         match read {
             Ok(_) => sound.push(first),
-            Err(error) if error.is_damage() && segment::is_unfinished(&path) => remove_files(&path)?,
+            Err(Error::Damaged { reason: segment::UNFINISHED }) => remove_files(&path)?,
             Err(error) if error.is_damage() => set_aside.push(put_aside(&path)?),
             Err(error) => return Err(error),
         }
@@ -65,7 +65,11 @@ pub(crate) fn sound_segments(directory: &Path, set_aside: &mut Vec<PathBuf>) -> 
 
 /// Where a new segment has to begin, if there is no sound one to go on with: past whatever the last could hold, since it
 /// cannot be known how many records were in it, and no offset may be given twice.
-pub(crate) fn new_first(sound: Option<u64>, set_aside: &[PathBuf], cursors: &Cursors) -> Result<Option<u64>, Error> {
+pub(crate) fn new_first(
+    sound: Option<u64>,
+    set_aside: &[PathBuf],
+    cursors: &Cursors,
+) -> Result<Option<u64>, Error> {
     let mut next = None;
     for path in set_aside {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -112,7 +116,7 @@ fn remove_old(store: &Store, now: i64, done: &mut Maintenance) -> Result<(), Err
         total -= segment::bytes(&oldest.path).min(total);
         let records = store.shared.view(oldest, |view| view.end());
         done.removed_records += records.ok().flatten().map_or(0, |end| end - oldest.first.min(end));
-        store.shared.remove_segment(oldest.first);
+        store.shared.remove_segment(oldest.first, after.first);
         remove_files(&oldest.path)?;
         done.removed += 1;
     }
@@ -142,7 +146,9 @@ fn is_expired(store: &Store, segment: &Segment, now: i64) -> Result<bool, Error>
 fn merge(store: &mut Store, deadline: Instant, done: &mut Maintenance) -> Result<(), Error> {
     let segments = store.shared.segments()?;
     let (_, closed) = segments.split_last().unwrap_or((&store.active, &[]));
-    for segment in closed.iter().filter(|segment| !store.merged.contains(&segment.first)).cloned().collect::<Vec<_>>() {
+    for segment in
+        closed.iter().filter(|segment| !store.merged.contains(&segment.first)).cloned().collect::<Vec<_>>()
+    {
         match merge_segment(&store.shared, &segment, deadline, &mut store.packer, done) {
             Ok(true) => {
                 store.merged.insert(segment.first);
@@ -176,7 +182,9 @@ fn merge_segment(
     let mut writing = Writing::open(&segment.path)?;
     let mut from = segment.first;
     loop {
-        let Some(group) = shared.view(segment, |view| Ok(next_group(view, &mut from)))?.filter(|group| group.len() > 1) else {
+        let Some(group) =
+            shared.view(segment, |view| Ok(next_group(view, &mut from)))?.filter(|group| group.len() > 1)
+        else {
             writing.finish_merge()?;
             return Ok(true);
         };
@@ -194,7 +202,9 @@ fn merge_segment(
                 done.merged += group.len();
             }
             Ok(None) => return Ok(true),
-            Err(error) if error.is_damage() => group.iter().for_each(|header| shared.note_damage(header.first)),
+            Err(error) if error.is_damage() => {
+                group.iter().for_each(|header| shared.note_damage(header.first))
+            }
             Err(error) => return Err(error),
         }
         from = group.last().map_or(u64::MAX, Header::end);
@@ -234,7 +244,9 @@ fn read_block(block: &Block<'_>) -> Result<Vec<Entry>, Error> {
 pub(crate) fn remove_files(path: &Path) -> Result<(), Error> {
     for file in segment::files(path) {
         match std::fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::disk("remove", &file)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::disk("remove", &file)(error));
+            }
             _ => {}
         }
     }
@@ -249,7 +261,9 @@ fn put_aside(path: &Path) -> Result<PathBuf, Error> {
     };
     for file in segment::files(path) {
         match std::fs::rename(&file, bad(&file)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::disk("set aside", &file)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::disk("set aside", &file)(error));
+            }
             _ => {}
         }
     }

@@ -98,7 +98,10 @@ impl Iterator for Search {
     type Item = Result<Entry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.found.is_empty() && self.left > 0 && let Err(error) = self.find_more() {
+        if self.found.is_empty()
+            && self.left > 0
+            && let Err(error) = self.find_more()
+        {
             self.left = 0;
             return Some(Err(error));
         }
@@ -122,7 +125,8 @@ impl Criteria {
         let filter = query.filter.clone();
         // The context's own text is not in its column: the key has been taken out of it.
         let needles = filter.needles().into_iter().filter(|needle| !needle.columns.contains(&"context"));
-        let needles = needles.filter_map(|needle| Some((needle.columns, Needle::new(&needle.text)?))).collect();
+        let needles =
+            needles.filter_map(|needle| Some((needle.columns, Needle::new(&needle.text)?))).collect();
         Self {
             everything: matches!(filter.ast().node, Node::Everything),
             level: filter.min_level(),
@@ -212,7 +216,9 @@ impl Criteria {
         let mut scratch = Vec::new();
         for (columns, needle) in &self.needles {
             let Some(mut hits) = hits(block, columns, needle, &mut scratch) else { continue };
-            hits.retain(|row| rows.contains(row) && left.as_ref().is_none_or(|left| left.binary_search(row).is_ok()));
+            hits.retain(|row| {
+                rows.contains(row) && left.as_ref().is_none_or(|left| left.binary_search(row).is_ok())
+            });
             if hits.is_empty() {
                 return hits;
             }

@@ -49,18 +49,21 @@ impl Reader {
         if limit == 0 {
             return Ok(entries);
         }
-        Scan::new(&self.shared, Prune::default(), Order::OldestFirst, Some(from))?.walk(&self.shared, |chunk| {
-            let left = limit - entries.len();
-            match chunk {
-                Chunk::Journal(journal) => entries.extend(journal.iter().take(left).cloned()),
-                Chunk::Block(block, rows) => {
-                    let assembler = Assembler::new(block)?;
-                    let read = rows.clone().take(left).map(|row| assembler.entry(row));
-                    entries.extend(read.collect::<Result<Vec<_>, _>>()?);
+        Scan::new(&self.shared, Prune::default(), Order::OldestFirst, Some(from))?.walk(
+            &self.shared,
+            |chunk| {
+                let left = limit - entries.len();
+                match chunk {
+                    Chunk::Journal(journal) => entries.extend(journal.iter().take(left).cloned()),
+                    Chunk::Block(block, rows) => {
+                        let assembler = Assembler::new(block)?;
+                        let read = rows.clone().take(left).map(|row| assembler.entry(row));
+                        entries.extend(read.collect::<Result<Vec<_>, _>>()?);
+                    }
                 }
-            }
-            Ok(entries.len() < limit)
-        })?;
+                Ok(entries.len() < limit)
+            },
+        )?;
         Ok(entries)
     }
 
@@ -131,7 +134,8 @@ impl Reader {
                 let (headers, _) = view.headers(0, Order::OldestFirst, usize::MAX - 1, |_| true);
                 let journal = view.journal(view.blocks_end(), |first| self.shared.note_damage(first))?;
                 stats.blocks += headers.len() as u64;
-                stats.records += headers.iter().map(|header| u64::from(header.count)).sum::<u64>() + journal.len() as u64;
+                stats.records +=
+                    headers.iter().map(|header| u64::from(header.count)).sum::<u64>() + journal.len() as u64;
                 let times = headers.iter().map(|header| header.times);
                 for (low, high) in times.chain(journal.iter().map(|entry| (entry.time(), entry.time()))) {
                     stats.oldest = stats.oldest.min(low);

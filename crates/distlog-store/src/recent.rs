@@ -29,6 +29,13 @@ impl Recent {
         }
     }
 
+    /// Removes what retention removed from the disk.
+    pub(crate) fn forget_below(&mut self, offset: u64) {
+        while let Some(oldest) = self.entries.pop_front_if(|oldest| oldest.offset < offset) {
+            self.bytes -= weight(&oldest);
+        }
+    }
+
     /// Up to `limit` entries from that offset on; `None` if it is not in here.
     pub(crate) fn read(&self, from: u64, limit: usize) -> Option<Vec<Entry>> {
         let first = self.entries.front()?.offset;

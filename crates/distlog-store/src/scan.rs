@@ -113,7 +113,9 @@ impl Scan {
                 }
                 segments.partition_point(|segment| segment.first <= self.position).checked_sub(1)?
             }
-            Order::NewestFirst => segments.partition_point(|segment| segment.first < self.position).checked_sub(1)?,
+            Order::NewestFirst => {
+                segments.partition_point(|segment| segment.first < self.position).checked_sub(1)?
+            }
         };
         let after = segments.get(at + 1).map_or(u64::MAX, |segment| segment.first);
         Some((segments.get(at)?, after))

@@ -31,6 +31,9 @@ pub(crate) const FORMAT: u32 = 1;
 /// `PRAGMA application_id`: "dlog".
 const APPLICATION: u32 = 0x646c_6f67;
 
+/// Why a segment is no good whose creation is still under way, or was cut short: nothing was ever committed to it.
+pub(crate) const UNFINISHED: &str = "the segment is unfinished";
+
 const SCHEMA: &str = "
     CREATE TABLE journal(last_offset INTEGER PRIMARY KEY, n INTEGER NOT NULL, received INTEGER NOT NULL, records BLOB NOT NULL);
     CREATE TABLE block(id INTEGER PRIMARY KEY, meta BLOB NOT NULL);
@@ -76,7 +79,8 @@ impl Segment {
     /// A new connection that only reads.
     pub(crate) fn open(&self) -> Result<Reading, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(Error::database("open a segment"))?;
+        let connection =
+            Connection::open_with_flags(&self.path, flags).map_err(Error::database("open a segment"))?;
         check_format(&connection, &self.path)?;
         let prepared = connection.execute_batch("PRAGMA cache_size=-1024; PRAGMA query_only=1;");
         prepared.map_err(Error::database("open a segment"))?;
@@ -90,8 +94,10 @@ impl Segment {
         with: impl FnOnce(&View<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         loop {
-            let transaction =
-                reading.connection.unchecked_transaction().map_err(Error::database("begin to read a segment"))?;
+            let transaction = reading
+                .connection
+                .unchecked_transaction()
+                .map_err(Error::database("begin to read a segment"))?;
             let (generation, last): (i64, Option<i64>) = transaction
                 .prepare_cached("SELECT generation, (SELECT max(id) FROM block) FROM segment")
                 .and_then(|mut select| select.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
@@ -121,7 +127,13 @@ pub(crate) struct View<'c> {
 impl View<'_> {
     /// Headers of up to `limit` blocks in this order that `keep` keeps, and whether there are no more.
     /// Oldest first: of blocks that end after `from`. Newest first: of blocks that begin before it.
-    pub(crate) fn headers(&self, from: u64, order: Order, limit: usize, keep: impl Fn(&Header) -> bool) -> (Vec<Header>, bool) {
+    pub(crate) fn headers(
+        &self,
+        from: u64,
+        order: Order,
+        limit: usize,
+        keep: impl Fn(&Header) -> bool,
+    ) -> (Vec<Header>, bool) {
         let headers = self.segment.headers.lock().unwrap_or_else(PoisonError::into_inner);
         let visible = headers.blocks.partition_point(|header| Some(header.first) <= self.last);
         let blocks = headers.blocks.get(..visible).unwrap_or_default();
@@ -150,7 +162,9 @@ impl View<'_> {
         keep: impl Fn(&Header) -> bool,
     ) -> Result<(Vec<Header>, bool), Error> {
         let blocks = self.blocks_of(root)?;
-        Ok(self.headers(from, order, limit, |header| blocks.binary_search(&header.first).is_ok() && keep(header)))
+        Ok(self.headers(from, order, limit, |header| {
+            blocks.binary_search(&header.first).is_ok() && keep(header)
+        }))
     }
 
     /// The offset after the last block.
@@ -182,7 +196,9 @@ impl View<'_> {
                 let (last, count): (i64, i64) = (row.get(0)?, row.get(1)?);
                 let first = (last.wrapping_sub(count).wrapping_add(1)) as u64;
                 let unpacked = self.reading.unpacker.borrow_mut().unpack(row.get_ref(3)?.as_blob()?);
-                match unpacked.and_then(|bytes| journal::decode(&bytes, first, count as usize, row.get(2).unwrap_or(0))) {
+                match unpacked
+                    .and_then(|bytes| journal::decode(&bytes, first, count as usize, row.get(2).unwrap_or(0)))
+                {
                     Ok(read) => entries.extend(read.into_iter().filter(|entry| entry.offset >= from)),
                     Err(_) => damaged(first),
                 }
@@ -194,11 +210,17 @@ impl View<'_> {
     }
 
     /// Roots from that one on, in order.
-    pub(crate) fn roots_from(&self, lowest: &[u8; 16], highest: &[u8; 16], limit: usize) -> Result<Vec<[u8; 16]>, Error> {
+    pub(crate) fn roots_from(
+        &self,
+        lowest: &[u8; 16],
+        highest: &[u8; 16],
+        limit: usize,
+    ) -> Result<Vec<[u8; 16]>, Error> {
         let connection = &self.reading.connection;
         let select = || -> rusqlite::Result<Vec<[u8; 16]>> {
-            let mut select = connection
-                .prepare_cached("SELECT DISTINCT root FROM root WHERE root BETWEEN ? AND ? ORDER BY root LIMIT ?")?;
+            let mut select = connection.prepare_cached(
+                "SELECT DISTINCT root FROM root WHERE root BETWEEN ? AND ? ORDER BY root LIMIT ?",
+            )?;
             let rows = select.query_map(params![lowest, highest, limit as i64], |row| row.get(0))?;
             rows.collect()
         };
@@ -213,8 +235,10 @@ impl View<'_> {
 
     fn blocks_of(&self, root: &[u8; 16]) -> Result<Vec<u64>, Error> {
         let select = || -> rusqlite::Result<Vec<u64>> {
-            let mut select =
-                self.reading.connection.prepare_cached("SELECT block FROM root WHERE root = ? ORDER BY block")?;
+            let mut select = self
+                .reading
+                .connection
+                .prepare_cached("SELECT block FROM root WHERE root = ? ORDER BY block")?;
             let rows = select.query_map([root], |row| Ok(row.get::<_, i64>(0)? as u64))?;
             rows.collect()
         };
@@ -235,8 +259,10 @@ impl View<'_> {
             return Ok(true);
         }
         let mut load = || -> rusqlite::Result<()> {
-            let mut select =
-                self.reading.connection.prepare_cached("SELECT id, meta FROM block WHERE id > ? ORDER BY id")?;
+            let mut select = self
+                .reading
+                .connection
+                .prepare_cached("SELECT id, meta FROM block WHERE id > ? ORDER BY id")?;
             let mut rows = select.query([known.map_or(-1, |known| known as i64)])?;
             while let Some(row) = rows.next()? {
                 let id = row.get::<_, i64>(0)? as u64;
@@ -257,7 +283,9 @@ impl Parts for View<'_> {
         let id = (block * PARTS + u64::from(part)) as i64;
         let unpack = || -> rusqlite::Result<Option<Result<Vec<u8>, Error>>> {
             let mut select = self.reading.connection.prepare_cached("SELECT bytes FROM part WHERE id = ?")?;
-            let unpack = |row: &rusqlite::Row<'_>| Ok(self.reading.unpacker.borrow_mut().unpack(row.get_ref(0)?.as_blob()?));
+            let unpack = |row: &rusqlite::Row<'_>| {
+                Ok(self.reading.unpacker.borrow_mut().unpack(row.get_ref(0)?.as_blob()?))
+            };
             select.query_row([id], unpack).optional()
         };
         match unpack().map_err(Error::database("read a part of a block"))? {
@@ -296,7 +324,9 @@ impl Writing {
             for (mark, touched) in marks.values() {
                 put_mark(&transaction, mark, *touched)?;
             }
-            transaction.execute_batch(&format!("PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT};"))?;
+            transaction.execute_batch(&format!(
+                "PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT};"
+            ))?;
             transaction.commit()?;
             Ok(connection)
         };
@@ -307,7 +337,8 @@ impl Writing {
     /// Opens a segment to write on.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(Error::database("open a segment"))?;
+        let connection =
+            Connection::open_with_flags(path, flags).map_err(Error::database("open a segment"))?;
         check_format(&connection, path)?;
         prepare(&connection).map_err(Error::database("open a segment"))?;
         Ok(Self { connection, packer: Packer::new(1)? })
@@ -316,7 +347,8 @@ impl Writing {
     /// All marks.
     pub(crate) fn marks(&self) -> Result<Marks, Error> {
         let select = || -> rusqlite::Result<Marks> {
-            let mut select = self.connection.prepare("SELECT producer, epoch, next_sequence, touched FROM mark")?;
+            let mut select =
+                self.connection.prepare("SELECT producer, epoch, next_sequence, touched FROM mark")?;
             let rows = select.query_map([], |row| {
                 let producer = row.get(0)?;
                 let (epoch, next_sequence) = (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64);
@@ -331,14 +363,17 @@ impl Writing {
     pub(crate) fn commit(&mut self, commit: &Commit<'_>) -> Result<(), Error> {
         let rows = journal::encode(commit.journal, &mut self.packer)?;
         let mut write = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let transaction =
+                self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             if !commit.blocks.is_empty() {
                 transaction.execute("DELETE FROM journal", [])?;
             }
             commit.blocks.iter().try_for_each(|block| put_block(&transaction, block))?;
             for row in &rows {
                 transaction
-                    .prepare_cached("INSERT INTO journal(last_offset, n, received, records) VALUES (?, ?, ?, ?)")?
+                    .prepare_cached(
+                        "INSERT INTO journal(last_offset, n, received, records) VALUES (?, ?, ?, ?)",
+                    )?
                     .execute(params![row.last as i64, row.count as i64, row.received, row.bytes])?;
             }
             commit.marks.iter().try_for_each(|mark| put_mark(&transaction, mark, commit.received))?;
@@ -351,7 +386,8 @@ impl Writing {
     pub(crate) fn replace(&mut self, old: &[Header], block: &Sealed) -> Result<(), Error> {
         let (first, end) = (block.header.first as i64, block.header.end() as i64);
         let mut write = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let transaction =
+                self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             for header in old {
                 let id = header.first as i64;
                 transaction.prepare_cached("DELETE FROM block WHERE id = ?")?.execute([id])?;
@@ -409,13 +445,6 @@ pub(crate) fn files(path: &Path) -> [PathBuf; 3] {
     [path.to_path_buf(), beside("-wal"), beside("-shm")]
 }
 
-/// Whether the file is a database in which nothing was ever committed: its creation was cut short.
-pub(crate) fn is_unfinished(path: &Path) -> bool {
-    let count = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .and_then(|connection| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)));
-    count.is_ok_and(|count| count == 0)
-}
-
 /// Bytes of the segment's files.
 pub(crate) fn bytes(path: &Path) -> u64 {
     files(path).iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
@@ -438,6 +467,10 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), Error> {
         return Err(Error::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
     let application = number("PRAGMA application_id").map_err(Error::database("open a segment"))?;
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(Error::database("open a segment"))?;
+    if found == 0 && tables == 0 {
+        return Err(Error::Damaged { reason: UNFINISHED });
+    }
     if found == 0 || application != APPLICATION {
         return Err(Error::Damaged { reason: "the file is no segment" });
     }
@@ -460,7 +493,9 @@ fn put_block(connection: &Connection, block: &Sealed) -> rusqlite::Result<()> {
 
 fn put_mark(connection: &Connection, mark: &Mark, touched: i64) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO mark(producer, epoch, next_sequence, touched) VALUES (?, ?, ?, ?)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO mark(producer, epoch, next_sequence, touched) VALUES (?, ?, ?, ?)",
+        )?
         .execute(params![mark.producer, mark.epoch as i64, mark.next_sequence as i64, touched])
         .map(drop)
 }

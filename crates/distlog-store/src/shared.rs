@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::recent::Recent;
-use crate::segment::{Reading, Segment, View};
+use crate::segment::{Reading, Segment, UNFINISHED, View};
 use crate::{Entry, Error};
 
 /// Connections kept open for the next reader, over all segments.
@@ -64,10 +64,14 @@ impl Shared {
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
     }
 
-    /// Takes a segment out of the list; readers come upon it no more.
-    pub(crate) fn remove_segment(&self, first: u64) {
-        self.segments.write().unwrap_or_else(PoisonError::into_inner).retain(|segment| segment.first != first);
+    /// Takes the oldest segment out of the list; readers come upon it no more. The next begins at `after`.
+    pub(crate) fn remove_segment(&self, first: u64, after: u64) {
+        self.segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|segment| segment.first != first);
         lock(&self.idle).retain(|(segment, _)| *segment != first);
+        lock(&self.recent).forget_below(after);
     }
 
     /// Reads one consistent state of a segment; `None` if retention has removed it meanwhile.
@@ -83,6 +87,8 @@ impl Shared {
         let reading = match idle.map_or_else(|| segment.open(), Ok) {
             Ok(reading) => reading,
             Err(_) if !segment.path.exists() => return Ok(None),
+            // The writer, in another process, is just creating it.
+            Err(Error::Damaged { reason: UNFINISHED }) if !self.live => return Ok(None),
             Err(error) => return Err(error),
         };
         let result = segment.view(&reading, with)?;
@@ -118,7 +124,11 @@ impl Shared {
             self.set_next(next);
             self.news.1.notify_all();
         }
-        self.callbacks.read().unwrap_or_else(PoisonError::into_inner).iter().for_each(|callback| callback(next));
+        self.callbacks
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(|callback| callback(next));
     }
 
     /// Waits until there is something at `position`, at most so long.
@@ -171,7 +181,8 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<u64>, Error> {
     let mut firsts = Vec::new();
     for file in std::fs::read_dir(directory).map_err(failed())? {
         let name = file.map_err(failed())?.file_name();
-        let first: Option<u64> = name.to_str().and_then(|name| name.strip_prefix("seg-")?.strip_suffix(".db")?.parse().ok());
+        let first: Option<u64> =
+            name.to_str().and_then(|name| name.strip_prefix("seg-")?.strip_suffix(".db")?.parse().ok());
         firsts.extend(first);
     }
     firsts.sort_unstable();

@@ -117,7 +117,12 @@ impl Store {
     /// When it fails nothing is lost: the store keeps records and marks, and commits them with the next call, before
     /// whatever that brings (the range returned then begins with them). To try again without new records call it with
     /// none. Only when more than [`Options::waiting_bytes`] wait are records refused ([`Error::Waiting`]).
-    pub fn append(&mut self, received: i64, records: Vec<Record>, marks: &[Mark]) -> Result<Range<u64>, Error> {
+    pub fn append(
+        &mut self,
+        received: i64,
+        records: Vec<Record>,
+        marks: &[Mark],
+    ) -> Result<Range<u64>, Error> {
         let refused = records.len();
         if refused > 0 && !self.waiting.is_empty() && self.waiting_bytes() > self.options.waiting_bytes {
             return Err(Error::Waiting { refused });
@@ -167,11 +172,6 @@ impl Store {
     /// Retention leaves records at and above this offset alone.
     pub fn set_floor(&mut self, floor: Option<u64>) {
         self.floor = floor;
-    }
-
-    /// The offset the next record gets.
-    pub(crate) fn next(&self) -> u64 {
-        self.next
     }
 
     /// Closes the active segment and begins the next. The journal becomes a last block.
@@ -237,7 +237,8 @@ impl Store {
         all.extend_from_slice(&self.pending);
         all.extend_from_slice(&self.waiting);
         let (sealed, sealed_records) = self.seal_all(&all, false)?;
-        let journal = if sealed.is_empty() { &self.waiting } else { all.get(sealed_records..).unwrap_or_default() };
+        let journal =
+            if sealed.is_empty() { &self.waiting } else { all.get(sealed_records..).unwrap_or_default() };
         let commit = Commit { blocks: &sealed, journal, marks: &self.waiting_marks, received };
         let writing = self.writing.as_mut().ok_or(Error::Damaged { reason: "the segment is closed" })?;
         if let Err(error) = writing.commit(&commit) {

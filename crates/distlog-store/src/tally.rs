@@ -61,7 +61,12 @@ pub(crate) fn histogram(shared: &Shared, query: &Query, width: i64) -> Result<Ve
 }
 
 /// The most frequent values of a field (dotted names walk into it), as text: strings without quotes, others as JSON.
-pub(crate) fn facet(shared: &Shared, query: &Query, field: &str, top: usize) -> Result<Vec<(String, u64)>, Error> {
+pub(crate) fn facet(
+    shared: &Shared,
+    query: &Query,
+    field: &str,
+    top: usize,
+) -> Result<Vec<(String, u64)>, Error> {
     let criteria = Criteria::new(query);
     let mut values = Values::default();
     Scan::new(shared, criteria.prune(), query.order, query.from)?.walk(shared, |chunk| {
@@ -70,7 +75,9 @@ pub(crate) fn facet(shared: &Shared, query: &Query, field: &str, top: usize) -> 
                 let taken = entries.iter().filter(|entry| criteria.takes(entry));
                 taken.for_each(|entry| values.add(find(&*entry.record, field), 1));
             }
-            Chunk::Block(block, rows) => values.add_block(block, &criteria.rows(block, rows.clone()), field)?,
+            Chunk::Block(block, rows) => {
+                values.add_block(block, &criteria.rows(block, rows.clone()), field)?
+            }
         }
         Ok(true)
     })?;
@@ -93,7 +100,9 @@ pub(crate) fn field_names(shared: &Shared) -> Result<Vec<String>, Error> {
                 names.extend(named.cloned());
                 if let Some((wholes, _)) = block.column(WHOLE) {
                     let texts = (0..wholes.count).filter_map(|at| wholes.get(at));
-                    names.extend(texts.flat_map(|text| Raw::trusted(text).members()).map(|(name, _)| name.to_owned()));
+                    names.extend(
+                        texts.flat_map(|text| Raw::trusted(text).members()).map(|(name, _)| name.to_owned()),
+                    );
                 }
                 blocks += 1;
             }
@@ -187,7 +196,9 @@ impl Values {
 
     fn add_block(&mut self, block: &Block<'_>, rows: &[usize], field: &str) -> Result<(), Error> {
         let column = if block.header.whole { None } else { block.column(field) };
-        let Some((texts, codes)) = column.and_then(|(column, places)| column.dictionary().filter(|_| places.is_none())) else {
+        let Some((texts, codes)) =
+            column.and_then(|(column, places)| column.dictionary().filter(|_| places.is_none()))
+        else {
             let found: Vec<_> = rows.iter().map(|row| block.row(*row)).collect();
             let values: Vec<_> = found.iter().map(|row| find(row, field)).collect();
             block.fault()?;

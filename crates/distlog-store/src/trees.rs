@@ -48,7 +48,10 @@ pub(crate) fn recent_roots(shared: &Shared, limit: usize) -> Result<Vec<[u8; 16]
         return Ok(roots);
     }
     let mut add = |root: Option<[u8; 16]>| {
-        if let Some(root) = root && roots.len() < limit && seen.insert(root) {
+        if let Some(root) = root
+            && roots.len() < limit
+            && seen.insert(root)
+        {
             roots.push(root);
         }
         roots.len() < limit
@@ -67,7 +70,9 @@ pub(crate) fn recent_roots(shared: &Shared, limit: usize) -> Result<Vec<[u8; 16]
 /// Roots whose hexadecimal digits begin so, in their own order; hyphens do not count. None if there is another character.
 pub(crate) fn roots_with_prefix(shared: &Shared, prefix: &str, limit: usize) -> Result<Vec<[u8; 16]>, Error> {
     let digits: String = prefix.chars().filter(|letter| *letter != '-').collect();
-    let (Some(lowest), Some(highest)) = (bound(&digits, '0'), bound(&digits, 'f')) else { return Ok(Vec::new()) };
+    let (Some(lowest), Some(highest)) = (bound(&digits, '0'), bound(&digits, 'f')) else {
+        return Ok(Vec::new());
+    };
     let mut roots = Vec::new();
     for segment in shared.segments()? {
         let found = shared.view(&segment, |view| {
@@ -105,7 +110,9 @@ fn root_of_row(row: &impl Fields) -> Option<[u8; 16]> {
 /// The root of each row, from the key column where it has it.
 fn roots_of_rows(block: &Block<'_>) -> Vec<Option<[u8; 16]>> {
     let keys = if block.header.whole { None } else { block.column(KEY) };
-    let Some((keys, places)) = keys else { return (0..block.len()).map(|row| root_of_row(&block.row(row))).collect() };
+    let Some((keys, places)) = keys else {
+        return (0..block.len()).map(|row| root_of_row(&block.row(row))).collect();
+    };
     let root = |row: usize| match places {
         None => keys.get(row).and_then(root_of),
         Some(places) => match places.get(row).and_then(|place| keys.get(*place as usize)) {

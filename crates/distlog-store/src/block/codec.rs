@@ -130,7 +130,11 @@ impl<'a> Input<'a> {
     /// The next varint as a count of things that take at least a bit each, bounded so that it can be asked of memory.
     pub(crate) fn count(&mut self) -> Result<usize, Error> {
         let count = self.varint()?;
-        if count > PART_BYTES as u64 { Err(Error::Damaged { reason: "a count is too large" }) } else { Ok(count as usize) }
+        if count > PART_BYTES as u64 {
+            Err(Error::Damaged { reason: "a count is too large" })
+        } else {
+            Ok(count as usize)
+        }
     }
 
     /// The next `count` numbers that were written as differences.
@@ -229,10 +233,37 @@ mod tests {
 
     #[test]
     fn decimals_print_back_or_are_refused() {
-        for text in ["0", "7", "-7", "0.0", "0.5", "-0.5", "10.0", "1790000000.1234567", "123.000001", "100", "-10.25"] {
+        for text in [
+            "0",
+            "7",
+            "-7",
+            "0.0",
+            "0.5",
+            "-0.5",
+            "10.0",
+            "1790000000.1234567",
+            "123.000001",
+            "100",
+            "-10.25",
+        ] {
             check(text, true);
         }
-        for text in ["", "-", "-0", "-0.0", "01", "1.", ".5", "1.50", "1.00", "1e5", "1.5.5", "99999999999999999999", "\"1\"", "null"] {
+        for text in [
+            "",
+            "-",
+            "-0",
+            "-0.0",
+            "01",
+            "1.",
+            ".5",
+            "1.50",
+            "1.00",
+            "1e5",
+            "1.5.5",
+            "99999999999999999999",
+            "\"1\"",
+            "null",
+        ] {
             check(text, false);
         }
     }
@@ -256,7 +287,10 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_noticed() {
-        let part = Packer::new(3).unwrap().pack(b"some text that is long enough to be compressed, compressed").unwrap();
+        let part = Packer::new(3)
+            .unwrap()
+            .pack(b"some text that is long enough to be compressed, compressed")
+            .unwrap();
         let mut unpacker = Unpacker::new().unwrap();
         assert!(unpacker.unpack(&part).is_ok());
         for at in 0..part.len() {

@@ -41,10 +41,20 @@ pub(crate) struct Column {
 
 enum Kind {
     Constant(String),
-    Dictionary { texts: Texts, codes: Vec<u8> },
-    Decimals { scale: u8, values: Vec<i64>, printed: OnceCell<Texts> },
+    Dictionary {
+        texts: Texts,
+        codes: Vec<u8>,
+    },
+    Decimals {
+        scale: u8,
+        values: Vec<i64>,
+        printed: OnceCell<Texts>,
+    },
     /// Ends are found when first asked for: a search that hits nothing needs none.
-    Lines { text: String, ends: OnceCell<Vec<u32>> },
+    Lines {
+        text: String,
+        ends: OnceCell<Vec<u32>>,
+    },
     Sized(Texts),
 }
 
@@ -143,15 +153,18 @@ fn decimals(values: &[&str]) -> Option<(u8, Vec<i64>)> {
     if scale > 0 && parsed.iter().any(|(_, scale)| *scale == 0) {
         return None;
     }
-    let numbers = parsed.into_iter().map(|(value, own)| rescale(value, own, scale)).collect::<Option<Vec<_>>>()?;
+    let numbers =
+        parsed.into_iter().map(|(value, own)| rescale(value, own, scale)).collect::<Option<Vec<_>>>()?;
     Some((scale, numbers))
 }
 
 /// Whether every ASCII text that a value contains stands in these bytes as itself, but for case: no ASCII letter is
 /// written as an escape, and none is the lower case of a letter beyond ASCII (the Kelvin sign, the dotted capital I).
 fn is_searchable(text: &[u8]) -> bool {
-    let escaped = || [&b"\\u00"[..], b"\\u01", b"\\u21"].iter().any(|escape| memmem::find(text, escape).is_some());
-    let folded = || ["\u{212a}", "\u{130}"].iter().any(|letter| memmem::find(text, letter.as_bytes()).is_some());
+    let escaped =
+        || [&b"\\u00"[..], b"\\u01", b"\\u21"].iter().any(|escape| memmem::find(text, escape).is_some());
+    let folded =
+        || ["\u{212a}", "\u{130}"].iter().any(|letter| memmem::find(text, letter.as_bytes()).is_some());
     !(memchr::memchr(b'\\', text).is_some() && escaped()) && (text.is_ascii() || !folded())
 }
 
@@ -182,7 +195,9 @@ impl Column {
         match &self.kind {
             Kind::Constant(text) => Some(text),
             Kind::Dictionary { texts, codes } => texts.get(usize::from(*codes.get(index)?)),
-            Kind::Decimals { scale, values, printed } => printed.get_or_init(|| print(values, *scale)).get(index),
+            Kind::Decimals { scale, values, printed } => {
+                printed.get_or_init(|| print(values, *scale)).get(index)
+            }
             Kind::Lines { text, ends } => slice(text, ends.get_or_init(|| line_ends(text)), index, 1),
             Kind::Sized(texts) => texts.get(index),
         }
@@ -227,7 +242,10 @@ impl Column {
                     .map(|at| texts.get(at).is_some_and(|text| needle.is_in(text.as_bytes(), scratch)))
                     .collect();
                 if has.contains(&true) {
-                    let hits = codes.iter().enumerate().filter(|(_, code)| has.get(usize::from(**code)) == Some(&true));
+                    let hits = codes
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, code)| has.get(usize::from(**code)) == Some(&true));
                     hits.for_each(|(at, _)| hit(at));
                 }
             }
@@ -296,7 +314,9 @@ fn lower(text: &[u8], scratch: &mut Vec<u8>) {
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, Error> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Error::Damaged { reason: "a text is not UTF-8" })
+    std::str::from_utf8(bytes)
+        .map(str::to_owned)
+        .map_err(|_| Error::Damaged { reason: "a text is not UTF-8" })
 }
 
 fn line_ends(text: &str) -> Vec<u32> {

@@ -67,14 +67,17 @@ impl<'a> Gathered<'a> {
     fn add(&mut self, fields: &[(&'a str, Raw<'a>)], json: &'a str, rows: usize) {
         let hash = hash_names(fields);
         let shape = self.known_shape(hash, fields).or_else(|| self.new_shape(hash, fields, rows));
-        let Some((shape, columns)) = shape.and_then(|shape| Some((shape, self.shapes.get(shape as usize)?))) else {
+        let Some((shape, columns)) = shape.and_then(|shape| Some((shape, self.shapes.get(shape as usize)?)))
+        else {
             return self.add_whole(json);
         };
         self.rows.push(shape);
         let mut columns = columns.iter();
         for (name, value) in fields {
             let mut text = value.text();
-            if *name == "context" && let Some((key, _)) = split_key(text) {
+            if *name == "context"
+                && let Some((key, _)) = split_key(text)
+            {
                 push(&mut self.columns, columns.next(), key);
                 text = text.get(KEY_START.len() + key.len() + 1..).unwrap_or_default();
             }
@@ -177,10 +180,13 @@ impl Directory {
         for _ in 0..input.count()?.min(MAX_COLUMNS) {
             let length = input.count()?;
             let name = std::str::from_utf8(input.take(length)?);
-            let name = name.map_err(|_| Error::Damaged { reason: "a column's name is not UTF-8" })?.to_owned();
+            let name =
+                name.map_err(|_| Error::Damaged { reason: "a column's name is not UTF-8" })?.to_owned();
             columns.push((name, input.byte()?));
         }
-        let shapes = (0..input.count()?.min(MAX_SHAPES)).map(|_| decode_shape(&mut input)).collect::<Result<Vec<_>, _>>()?;
+        let shapes = (0..input.count()?.min(MAX_SHAPES))
+            .map(|_| decode_shape(&mut input))
+            .collect::<Result<Vec<_>, _>>()?;
         let rows = match shapes.len() {
             1 => vec![0; count],
             _ => (0..count).map(|_| Ok(input.varint()? as u32)).collect::<Result<Vec<_>, Error>>()?,

@@ -54,8 +54,16 @@ impl Header {
         use distlog::record::Fields;
         let first = entries.first().map_or(0, |entry| entry.offset);
         let widest = (i64::MAX, i64::MIN);
-        let mut header =
-            Self { first, count: entries.len() as u32, whole: false, parts: 0, times: widest, received: widest, levels: 0, bytes: 0 };
+        let mut header = Self {
+            first,
+            count: entries.len() as u32,
+            whole: false,
+            parts: 0,
+            times: widest,
+            received: widest,
+            levels: 0,
+            bytes: 0,
+        };
         for entry in entries {
             header.times = widen(header.times, entry.time());
             header.received = widen(header.received, entry.received);
@@ -72,7 +80,11 @@ impl Header {
 
     /// Whether a record of that level or a higher one may be in it.
     pub(crate) fn has_level(&self, lowest: i64) -> bool {
-        let below = if lowest <= 0 { 0 } else { 1_u64.checked_shl(lowest.min(63) as u32).unwrap_or(0).wrapping_sub(1) };
+        let below = if lowest <= 0 {
+            0
+        } else {
+            1_u64.checked_shl(lowest.min(63) as u32).unwrap_or(0).wrapping_sub(1)
+        };
         self.levels & (!below | OTHER_LEVELS) != 0
     }
 
@@ -82,7 +94,14 @@ impl Header {
         out.extend([VERSION, u8::from(self.whole)]);
         out.extend(self.parts.to_le_bytes());
         out.extend(self.count.to_le_bytes());
-        for number in [self.times.0, self.times.1, self.received.0, self.received.1, self.levels as i64, self.bytes as i64] {
+        for number in [
+            self.times.0,
+            self.times.1,
+            self.received.0,
+            self.received.1,
+            self.levels as i64,
+            self.bytes as i64,
+        ] {
             out.extend(number.to_le_bytes());
         }
         out
@@ -129,7 +148,16 @@ mod tests {
     use super::*;
 
     fn header(levels: u64) -> Header {
-        Header { first: 7, count: 3, whole: true, parts: 0x8005, times: (-1, 2), received: (3, 4), levels, bytes: 9 }
+        Header {
+            first: 7,
+            count: 3,
+            whole: true,
+            parts: 0x8005,
+            times: (-1, 2),
+            received: (3, 4),
+            levels,
+            bytes: 9,
+        }
     }
 
     #[test]

@@ -53,10 +53,8 @@ pub(crate) fn seal(entries: &[Entry], packer: &mut Packer) -> Result<Sealed, Err
     header.whole = gathered.has_whole();
     let mut received = Vec::with_capacity(entries.len() + 8);
     put_deltas(&mut received, entries.iter().map(|entry| entry.received));
-    let mut parts = vec![
-        (part::DIRECTORY, packer.pack(&gathered.encode())?),
-        (part::RECEIVED, packer.pack(&received)?),
-    ];
+    let mut parts =
+        vec![(part::DIRECTORY, packer.pack(&gathered.encode())?), (part::RECEIVED, packer.pack(&received)?)];
     let (mut content, mut rest) = (Vec::new(), Vec::new());
     for (name, values) in &gathered.columns {
         content.clear();
@@ -185,7 +183,10 @@ impl<'p> Block<'p> {
             }
             if let Some((texts, codes)) = dense.and_then(|loaded| loaded.column.dictionary()) {
                 let levels: Vec<i64> = texts.into_iter().map(number).collect();
-                return codes.iter().map(|code| levels.get(usize::from(*code)).copied().unwrap_or(NO_LEVEL)).collect();
+                return codes
+                    .iter()
+                    .map(|code| levels.get(usize::from(*code)).copied().unwrap_or(NO_LEVEL))
+                    .collect();
             }
             (0..self.len()).map(|row| self.row(row).level().unwrap_or(NO_LEVEL)).collect()
         })
@@ -209,7 +210,8 @@ impl<'p> Block<'p> {
         let (values, scale) = loaded.column.decimals()?;
         let factor = 10_i64.pow(u32::from(9_u8.checked_sub(scale)?));
         // Within this bound the product fits, and the vocabulary takes the number as a time.
-        let sensible = |value: &i64| value.unsigned_abs() < 9_000_000_000 * 1_000_000_000 / factor.unsigned_abs();
+        let sensible =
+            |value: &i64| value.unsigned_abs() < 9_000_000_000 * 1_000_000_000 / factor.unsigned_abs();
         if !values.iter().all(sensible) {
             return None;
         }
@@ -299,7 +301,12 @@ impl<'p> Block<'p> {
         }
         let wholes = self.wholes.get_or_init(|| {
             let texts = self.loaded(WHOLE);
-            let read = |row| self.note(Record::from_json(texts?.get(row)?).map_err(|_| Error::Damaged { reason: "a record is no JSON" }));
+            let read = |row| {
+                self.note(
+                    Record::from_json(texts?.get(row)?)
+                        .map_err(|_| Error::Damaged { reason: "a record is no JSON" }),
+                )
+            };
             (0..self.len()).map(read).collect()
         });
         wholes.get(row)?.as_ref()
@@ -320,12 +327,14 @@ fn canonical_root(key: &str) -> Option<[u8; 16]> {
     let at = memchr::memchr(b'@', bytes)?;
     let (number, id) = (bytes.get(..at)?, bytes.get(at + 1..)?);
     let (uuid, path) = id.split_at_checked(36)?;
-    let is_path = path.is_empty() || path.starts_with(b"/") && path.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'/'));
+    let is_path = path.is_empty()
+        || path.starts_with(b"/") && path.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'/'));
     if number.is_empty() || number.len() > 9 || !number.iter().all(u8::is_ascii_digit) || !is_path {
         return None;
     }
     let mut root = [0; 16];
-    let mut digits = uuid.iter().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23)).map(|(_, digit)| digit);
+    let mut digits =
+        uuid.iter().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23)).map(|(_, digit)| digit);
     for byte in &mut root {
         *byte = nibble(*digits.next()?)? << 4 | nibble(*digits.next()?)?;
     }
@@ -349,9 +358,15 @@ fn roots(gathered: &Gathered<'_>, entries: &[Entry]) -> Vec<[u8; 16]> {
     let keys = key_column.and_then(|at| gathered.columns.get(at)).map_or(&[][..], |(_, values)| values);
     roots.extend(keys.iter().filter_map(|key| root_of(key)));
     if keys.len() < entries.len() {
-        let keyed: Vec<bool> =
-            gathered.shapes.iter().map(|shape| shape.iter().any(|at| Some(*at as usize) == key_column)).collect();
-        let others = entries.iter().zip(&gathered.rows).filter(|(_, shape)| keyed.get(**shape as usize) != Some(&true));
+        let keyed: Vec<bool> = gathered
+            .shapes
+            .iter()
+            .map(|shape| shape.iter().any(|at| Some(*at as usize) == key_column))
+            .collect();
+        let others = entries
+            .iter()
+            .zip(&gathered.rows)
+            .filter(|(_, shape)| keyed.get(**shape as usize) != Some(&true));
         roots.extend(others.filter_map(|(entry, _)| Some(entry.record.key()?.goal.root())));
     }
     roots.into_iter().collect()

@@ -72,7 +72,8 @@ impl<'b> Assembler<'b> {
             return Ok(Entry { offset, received, record: Arc::new(record.clone()) });
         }
         let directory = self.block.directory().ok_or(MISFIT)?;
-        let shape = directory.rows.get(row).and_then(|shape| directory.shapes.get(*shape as usize)).ok_or(MISFIT)?;
+        let shape =
+            directory.rows.get(row).and_then(|shape| directory.shapes.get(*shape as usize)).ok_or(MISFIT)?;
         let mut builder = RecordBuilder::with_capacity(1024);
         let (mut key, mut context) = (None, String::new());
         for column in shape {
@@ -80,7 +81,9 @@ impl<'b> Assembler<'b> {
             let value = loaded.get(row).ok_or(MISFIT)?;
             if *name == KEY {
                 key = Some(value);
-            } else if *name == "context" && let Some(key) = key.take() {
+            } else if *name == "context"
+                && let Some(key) = key.take()
+            {
                 context.clear();
                 super::directory::join_key(&mut context, key, value);
                 builder.raw(name, Raw::trusted(&context));

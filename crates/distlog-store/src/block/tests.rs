@@ -21,7 +21,11 @@ impl Parts for Memory {
 }
 
 fn entries(records: Vec<Record>) -> Vec<Entry> {
-    let entry = |(at, record)| Entry { offset: 100 + at as u64, received: 7_000 + (at / 3) as i64, record: Arc::new(record) };
+    let entry = |(at, record)| Entry {
+        offset: 100 + at as u64,
+        received: 7_000 + (at / 3) as i64,
+        record: Arc::new(record),
+    };
     records.into_iter().enumerate().map(entry).collect()
 }
 
@@ -65,7 +69,8 @@ fn value() -> impl Strategy<Value = String> {
         any::<bool>().prop_map(|value| value.to_string()),
         any::<i64>().prop_map(|value| value.to_string()),
         (0_i64..30).prop_map(|value| (value * 10).to_string()),
-        (1_700_000_000_i64..1_700_000_100, 0_u32..1_000_000).prop_map(|(whole, part)| format!("{whole}.{part}")),
+        (1_700_000_000_i64..1_700_000_100, 0_u32..1_000_000)
+            .prop_map(|(whole, part)| format!("{whole}.{part}")),
         Just("1e400".to_owned()),
         Just("-0".to_owned()),
         Just("1.50".to_owned()),
@@ -77,8 +82,9 @@ fn value() -> impl Strategy<Value = String> {
 
 fn context() -> impl Strategy<Value = String> {
     prop_oneof![
-        (0_u32..50, 0_u8..4, 0_u32..3)
-            .prop_map(|(n, root, child)| format!("{{\"key\":\"{n}@00000000-0000-4000-8000-0000000000{root:02}/{child}\",\"job\":1}}")),
+        (0_u32..50, 0_u8..4, 0_u32..3).prop_map(|(n, root, child)| format!(
+            "{{\"key\":\"{n}@00000000-0000-4000-8000-0000000000{root:02}/{child}\",\"job\":1}}"
+        )),
         Just("{\"key\":\"1@000000000000400080000000000000AB\"}".to_owned()),
         Just("{\"job\":2,\"key\":\"1@00000000-0000-4000-8000-000000000077\"}".to_owned()),
         Just("{\"key\":\"no \\\" key\"}".to_owned()),
@@ -90,8 +96,19 @@ fn context() -> impl Strategy<Value = String> {
 
 fn record() -> impl Strategy<Value = Record> {
     let name = prop_oneof![
-        Just("created"), Just("levelno"), Just("name"), Just("message"), Just("msg"), Just("exc_text"),
-        Just("goal"), Just("args"), Just("user"), Just("née"), Just("a\\\"b"), Just(""), Just("key"),
+        Just("created"),
+        Just("levelno"),
+        Just("name"),
+        Just("message"),
+        Just("msg"),
+        Just("exc_text"),
+        Just("goal"),
+        Just("args"),
+        Just("user"),
+        Just("née"),
+        Just("a\\\"b"),
+        Just(""),
+        Just("key"),
     ];
     let fields = prop::collection::vec((name, value()), 0..10);
     (fields, prop::option::of(context())).prop_map(|(fields, context)| {
@@ -102,7 +119,10 @@ fn record() -> impl Strategy<Value = Record> {
                 seen.push(*name);
                 builder.raw(name, Raw::trusted(value));
             }
-            if seen.len() == 2 && let Some(context) = &context && !seen.contains(&"context") {
+            if seen.len() == 2
+                && let Some(context) = &context
+                && !seen.contains(&"context")
+            {
                 seen.push("context");
                 builder.raw("context", Raw::trusted(context));
             }
@@ -160,7 +180,9 @@ fn more_names_than_a_block_takes_are_stored_whole() {
     let record = |row: usize| {
         let mut builder = RecordBuilder::with_capacity(64);
         builder.int("created", row as i64).int("levelno", 20);
-        (0..400).for_each(|field| drop(builder.int(&format!("f{row}_{field}"), field)));
+        (0..400).for_each(|field| {
+            builder.int(&format!("f{row}_{field}"), field);
+        });
         builder.raw("context", Raw::trusted("{\"key\":\"1@00000000-0000-4000-8000-000000000001\"}"));
         builder.finish()
     };
@@ -171,7 +193,11 @@ fn more_names_than_a_block_takes_are_stored_whole() {
 fn any_flipped_byte_is_a_fault_or_harmless() {
     let record = |row: i64| {
         let mut builder = RecordBuilder::with_capacity(64);
-        builder.int("created", 1_700_000_000 + row).str("message", &format!("text {row}")).int("levelno", 20).int("x", row % 3);
+        builder
+            .int("created", 1_700_000_000 + row)
+            .str("message", &format!("text {row}"))
+            .int("levelno", 20)
+            .int("x", row % 3);
         builder.finish()
     };
     let entries = entries((0..50).map(record).collect());
@@ -182,9 +208,13 @@ fn any_flipped_byte_is_a_fault_or_harmless() {
             parts.get_mut(number).unwrap()[place] ^= 0x41;
             let memory = Memory(parts);
             let block = Block::new(sealed.header, &memory);
-            let read = Assembler::new(&block).and_then(|all| (0..50).map(|row| all.entry(row)).collect::<Result<Vec<_>, _>>());
+            let read = Assembler::new(&block)
+                .and_then(|all| (0..50).map(|row| all.entry(row)).collect::<Result<Vec<_>, _>>());
             let same = read.is_ok_and(|read| read == entries);
-            assert!(same || block.fault().is_err() || Assembler::new(&block).is_err(), "part {at} byte {place}");
+            assert!(
+                same || block.fault().is_err() || Assembler::new(&block).is_err(),
+                "part {at} byte {place}"
+            );
         }
     }
 }
