@@ -312,6 +312,26 @@ fn the_structure_is_public_and_knows_its_places() {
 }
 
 #[test]
+fn a_key_is_found_wherever_it_stands() {
+    let id = "7f3a2c1e-0b1d-4c5e-8f90-a1b2c3d4e5f6/1";
+    for context in [
+        r#"{"key":"3@ID"}"#,
+        r#"{"key": "3@ID", "a": 1}"#,
+        r#"{"a":{"key":"x"},"key":"3@ID"}"#,
+        r#"{ "key" : "3@ID"}"#,
+        r#"{"key":"9@80","key":"3@ID"}"#,
+        r#"{"key":"9@80","k\u0065y":"3@ID"}"#,
+        r#"{"k\u0065y":"3@ID"}"#,
+        r#"{"key":"\u0033@ID"}"#,
+        r#"{"key":"3@ID","b":"key"}"#,
+    ] {
+        let row = format!("{{\"context\":{}}}", context.replace("ID", id));
+        assert!(matches("task:7f3a/1 depth:1", &row), "{row}");
+    }
+    assert!(matches("a.b:1 user:x", r#"{"context":{"a":{"b":1},"us\u0065r":"x"}}"#));
+}
+
+#[test]
 fn a_bad_record_key_is_no_goal() {
     for key in ["", "@", "3", "x@y", "3@", "3@7f3a/"] {
         assert!(!matches("task:7f3a depth:0", &format!("{{\"context\":{{\"key\":\"{key}\"}}}}")), "{key}");
