@@ -140,7 +140,8 @@ impl Fields for Record {
         let (text, written) = (self.text.as_bytes(), json::escaped(name));
         let is_it = |span: &&Span| {
             let (from, to) = span.name;
-            text.get(from as usize..to as usize) == Some(written.as_bytes())
+            (to - from) as usize == written.len()
+                && text.get(from as usize..to as usize) == Some(written.as_bytes())
         };
         self.spans.iter().find(is_it).map(|span| Raw::trusted(self.slice(span.value)))
     }
