@@ -62,7 +62,7 @@ def figures(part: str, quick: bool) -> Iterator[dict[str, Any]]:
     """The lines of one part, as they come."""
     if part == "daemon":
         return daemon.run(rounds=2, count=200_000) if quick else daemon.run(rounds=5, count=1_000_000)
-    return store_figures.run(count=200_000 if quick else 2_000_000)
+    return store_figures.run(rounds=1, count=200_000) if quick else store_figures.run(rounds=3, count=2_000_000)
 
 
 def write(results: dict[str, Any], quick: bool) -> None:
