@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 import logging
 import os
 import sys
@@ -27,7 +26,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
-from distlog import _distlog, stamp, traceparent
+from distlog import _distlog, traceparent
 from distlog.stamp import Factory, Fields, LogRecord, Stamp
 from distlog.steps import decorate
 
@@ -129,16 +128,19 @@ class Task:
         self._site: Site | None = None
         self._decorates = False
         self._state = "new"
+        #: Who takes it out may enter the goal, or end it: one step that nothing can come between.
+        self._entry, self._end = [True], [True]
         self._id: str | None = None
+        self._number = _distlog.Number()
         self._parent: Task | None = None
         self._outer: Task | _Carried | None = None
         self._bound = self._own
-        self._numbers = itertools.count(1)
+        self._numbers = _distlog.Sequence()
         self._awaited: list[int] = []
         self._outcome: tuple[str, Any, tuple[Any, ...], Fields] | None = None
         self._began = 0.0
         self._begin: logging.LogRecord | None = None
-        self._heard_by: dict[int, logging.Handler] = {}
+        self._heard_by: dict[int, tuple[logging.Handler]] = {}
         self._frame: FrameType | None = None
         self._flow: tuple[int, int] = (0, 0)
         self._generation = _generation
@@ -150,10 +152,11 @@ class Task:
         if self._id is None:
             if self._kind == "to" and self._state == "new":
                 raise RuntimeError(f"goal {self._title()!r} has no id before it is entered")
-            above = self._parent.id if self._parent is not None else None
-            with stamp.drawing:
-                if self._id is None:
-                    self._id = str(uuid.uuid4()) if self._parent is None else f"{above}/{self._parent._draw()}"
+            parent = self._parent
+            if parent is None:
+                self._id = str(uuid.uuid4())
+            else:
+                self._id = f"{parent.id}/{self._number.of(parent._numbers)}"
         return self._id
 
     @property
@@ -234,31 +237,29 @@ class Task:
         goal._kind, goal._given, goal._link = self._kind, self._given, self._link
         goal._site, goal._decorates = site, site is not None
         if self._kind == "import":
-            with stamp.drawing:
-                first, self._state = self._state == "new", "used"
-            if not first:
+            if not _taken(self._entry):
                 # One id is one goal: later calls are goals of their own that say where they come from.
                 goal._kind, goal._given, goal._link = "task", None, self._given
         return goal
 
     def _enter(self, frame: FrameType | None) -> None:
-        with stamp.drawing:
-            fresh, self._state = self._state == "new", "open" if self._state == "new" else self._state
-        if not fresh:
+        if not _taken(self._entry):
             raise RuntimeError(f"goal {self._title()!r} was entered already")
         factory.install()
         self._outer = _context.get()
         self._generation = _generation
-        self._id = self._given
         if self._kind == "to":
             self._parent = _context.current
             if self._parent is not None:
                 self._bound = {**self._parent._bound, **self._own}
+        if self._parent is None and self._id is None:
+            self._id = self._given or str(uuid.uuid4())
         frame = _caller(frame)
         if frame is not None and frame.f_code.co_flags & _GENERATOR:
             self._frame = frame
         self._flow = _flow()
         self._began = time.perf_counter()
+        self._state = "open"
         _context.push(self)
         self._log_begin(self._site or _site(frame))
 
@@ -267,14 +268,13 @@ class Task:
         goal: Fields = {"event": "begin", "title": self._title()}
         if self._link is not None:
             goal["link"] = self._link
-        mark = Stamp(self, self._bound, goal, 0)
+        mark = Stamp(self, self._bound, goal)
         self._begin = _log(site, logging.INFO, self.msg, self.args, None, mark)
 
     def _exit(self, error: BaseException | None, frame: FrameType | None = None) -> None:
-        with stamp.drawing:
-            was_open, self._state = self._state == "open", "ended" if self._state == "open" else self._state
-        if not was_open:
-            raise RuntimeError(f"goal {self._title()!r} {'ended already' if self._state == 'ended' else 'was not entered'}")
+        if self._state == "new" or not _taken(self._end):
+            raise RuntimeError(f"goal {self._title()!r} {'was not entered' if self._state == 'new' else 'ended already'}")
+        self._state = "ended"
         here = self
         if self._generation != _generation:
             # The block was entered before a fork: its end is the parent's to tell. Here ends what this process did of it.
@@ -309,7 +309,7 @@ class Task:
         mark = Stamp(self, fields, goal)
         record = _log(site or _site(None), level, msg, args, info, mark)
         if record is not None:
-            for handler in [*self._heard_by.values()]:
+            for (handler,) in [*self._heard_by.values()]:
                 # A handler that saw the goal begin sees it end, whatever the levels say.
                 if id(handler) not in mark.taken_by:
                     _guarded(handler.handle, record)
@@ -322,10 +322,8 @@ class Task:
             unheard.append(goal)
             goal = goal._parent
         for goal in reversed(unheard):
-            with stamp.drawing:
-                first = id(handler) not in goal._heard_by
-                goal._heard_by[id(handler)] = handler
-            if first and goal._begin is not None:
+            claim = (handler,)
+            if goal._heard_by.setdefault(id(handler), claim) is claim and goal._begin is not None:
                 _guarded(handler.handle, goal._begin)
 
     def _decide(self, status: str, msg: Any, args: tuple[Any, ...], fields: Fields) -> None:
@@ -336,11 +334,8 @@ class Task:
             raise RuntimeError(f"goal {self._title()!r} was decided already: {here._outcome[0]}")
         here._outcome = (status, msg, args, _renamed(fields))
 
-    def _draw(self) -> int:
-        return next(self._numbers)
-
     def _reserve(self) -> int:
-        number = self._draw()
+        number = self._numbers.draw()
         self._awaited.append(number)
         return number
 
@@ -375,13 +370,13 @@ class Task:
                 goal._link = self._id
             goal._bound = self._bound
             goal._state, goal._flow, goal._began = "open", _flow(), time.perf_counter()
-            site = self._site or _site(None)
-            goal._site = site
-            mark = Stamp(goal, goal._bound, {"event": "begin", "title": goal._title()}, 0)
-            if goal._link is not None and mark.goal is not None:
-                mark.goal["link"] = goal._link
-            goal._begin = _made(site, logging.INFO, goal.msg, goal.args, None, mark)
+            # Before its begin record is made, which asks for the current goal.
             self._in_child = goal
+            goal._site = site = self._site or _site(None)
+            begin: Fields = {"event": "begin", "title": goal._title()}
+            if goal._link is not None:
+                begin["link"] = goal._link
+            goal._begin = _guarded(_made, site, logging.INFO, goal.msg, goal.args, None, Stamp(goal, goal._bound, begin))
         return self._in_child
 
 
@@ -444,6 +439,14 @@ def wrap(function: Function) -> Function:
             _context.pop(goal, outer)
 
     return carried  # type: ignore[return-value]
+
+
+def _taken(token: list[bool]) -> bool:
+    """Whether this call was the one to take it out."""
+    try:
+        return token.pop()
+    except IndexError:
+        return False
 
 
 def _parsed(id: Any) -> str:
@@ -548,7 +551,6 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _generation
     _generation += 1
-    stamp.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copyreg
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from distlog import _distlog
@@ -20,31 +19,22 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 Parts = tuple[Fields, Optional[Fields]]
 
-#: Guards ids and numbers while they are drawn. Nothing else runs under it; a forked child gets a new one.
-drawing = threading.Lock()
-
-
 class Stamp:
     """A record's place: its goal, the fields bound when it was made, and its number once that is drawn."""
 
     __slots__ = ("_number", "fields", "goal", "taken_by", "task")
 
-    def __init__(self, task: Task, fields: Fields, goal: Fields | None = None, number: int | None = None) -> None:
+    def __init__(self, task: Task, fields: Fields, goal: Fields | None = None) -> None:
         self.task = task
         self.fields = fields
         self.goal = goal
-        self.taken_by: set[int] = set()
-        self._number = number
+        self.taken_by: list[int] = []
+        self._number = _distlog.Number(0 if goal is not None and goal["event"] == "begin" else None)
 
     def parts(self) -> Parts:
         """The record's ``context`` and ``goal`` fields. Draws the number, and the goal's id, if that was not done yet."""
         goal_id = self.task.id
-        number = self._number
-        if number is None:
-            with drawing:
-                number = self._number
-                if number is None:
-                    number = self._number = self.task._draw()
+        number = self._number.of(self.task._numbers)
         goal = self.goal
         if goal is not None and goal["event"] == "end":
             goal["count"] = number + 1
@@ -56,11 +46,11 @@ class Stamp:
             if id(handler) not in self.task._heard_by:
                 self.task._announce(handler)
         elif self.goal["event"] == "begin":
-            self.task._heard_by[id(handler)] = handler
+            self.task._heard_by.setdefault(id(handler), (handler,))
             if self.task._parent is not None:
                 self.task._parent._announce(handler)
         else:
-            self.taken_by.add(id(handler))
+            self.taken_by.append(id(handler))
             self.task._announce(handler)
 
     def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[Parts]]:
@@ -98,7 +88,8 @@ class LogRecord(logging.LogRecord):
         """Pickled as the standard library's record: whoever reads it may not have distlog."""
         stamp = getattr(self, "_distlog", None)
         parts = stamp.parts() if isinstance(stamp, Stamp) else stamp
-        return copyreg.__newobj__, (logging.LogRecord,), {**self.__dict__, "_distlog": parts}  # type: ignore[attr-defined]
+        made = (logging.LogRecord, object, None)
+        return copyreg._reconstructor, made, {**self.__dict__, "_distlog": parts}  # type: ignore[attr-defined]
 
 
 class Factory:
@@ -107,7 +98,8 @@ class Factory:
     def __init__(self, source: Callable[[], Stamp | None]) -> None:
         self.source = source
         self.previous: Callable[..., logging.LogRecord] = logging.LogRecord
-        self.installed = False
+        #: Emptied by whoever installs it.
+        self.free = [True]
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         stamp = self.source()
@@ -120,22 +112,18 @@ class Factory:
 
     def install(self) -> None:
         """Chain it before the present factory, once."""
-        with drawing:
-            if self.installed:
-                return
-            self.installed = True
-        self.previous = logging.getLogRecordFactory()
+        try:
+            self.free.pop()
+        except IndexError:
+            return
         _distlog.register_context(LogRecord, self.source)
-        logging.setLogRecordFactory(self)
+        present = logging.getLogRecordFactory()
+        if present is not self:
+            self.previous = present
+            logging.setLogRecordFactory(self)
 
     def uninstall(self) -> None:
         """Put the previous factory back, unless somebody else's is before it now."""
-        if self.installed and logging.getLogRecordFactory() is self:
+        if not self.free and logging.getLogRecordFactory() is self:
             logging.setLogRecordFactory(self.previous)
-            self.installed = False
-
-
-def after_fork() -> None:
-    """In a forked child another thread may hold the lock for ever."""
-    global drawing
-    drawing = threading.Lock()
+            self.free.append(True)

@@ -1,6 +1,10 @@
 //! Goals as the vocabulary knows them: ids are checked and trees are built by the same code as in the daemon.
+//!
+//! And numbers, drawn exactly once: no thread and no signal handler can come between, since no Python code runs meanwhile.
+//! A lock in Python would not do: a signal handler that logs while its own thread holds it would wait for ever.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use distlog::{GoalId, Record, tree};
 use pyo3::exceptions::PyValueError;
@@ -10,6 +14,45 @@ use pyo3::prelude::*;
 #[pyfunction]
 pub(crate) fn parse_goal(id: &str) -> PyResult<String> {
     GoalId::parse(id).map(|id| id.to_string()).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// A goal's numbers: 0 is its begin record's, later ones are drawn.
+#[pyclass(frozen, module = "distlog._distlog")]
+pub(crate) struct Sequence {
+    next: AtomicU32,
+}
+
+#[pymethods]
+impl Sequence {
+    #[new]
+    fn new() -> Self {
+        Self { next: AtomicU32::new(1) }
+    }
+
+    /// The next number.
+    fn draw(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// One number, drawn when it is first asked for.
+#[pyclass(frozen, module = "distlog._distlog")]
+pub(crate) struct Number {
+    value: OnceLock<u32>,
+}
+
+#[pymethods]
+impl Number {
+    #[new]
+    #[pyo3(signature = (value=None))]
+    fn new(value: Option<u32>) -> Self {
+        Self { value: value.map_or_else(OnceLock::new, OnceLock::from) }
+    }
+
+    /// The number; drawn from this sequence if it was not drawn yet.
+    fn of(&self, sequence: &Sequence) -> u32 {
+        *self.value.get_or_init(|| sequence.draw())
+    }
 }
 
 /// The trees that some records describe.

@@ -19,7 +19,7 @@ mod _distlog {
     #[pymodule_export]
     use super::encode::{describe, encode_json, encode_pickle, render};
     #[pymodule_export]
-    use super::goals::{Forest, parse_goal};
+    use super::goals::{Forest, Number, Sequence, parse_goal};
     #[pymodule_export]
     use super::sender::Sender;
 
