@@ -12,6 +12,8 @@
 //! Written by hand, because a misreading is worse than an error: an unclosed quote must never turn into a word,
 //! and every error says where it is and what may have been meant.
 
+use std::ops::Range;
+
 use super::ast::{Ast, Field, Form, Node, Operator, Scalar, Test};
 use super::nearest::nearest;
 use super::words::{Place, Words};
@@ -159,7 +161,7 @@ impl Parser<'_> {
         {
             self.must_be_field(&scalar, operator)?;
             let field = Field { at: scalar.at, name: scalar.text, quoted: scalar.form == Form::String };
-            let values = self.values(operator)?;
+            let values = self.values(operator, start)?;
             let node = Node::Test(Test { field, operator, values });
             return Ok(Ast { at: start..self.words.at(), node });
         }
@@ -200,19 +202,20 @@ impl Parser<'_> {
         Ok(Ast { at: name.at.start..self.words.at(), node: make(Box::new(inner)) })
     }
 
-    fn values(&mut self, operator: Operator) -> Result<Vec<Scalar>, FilterError> {
+    /// `from` is where the whole test begins.
+    fn values(&mut self, operator: Operator, from: usize) -> Result<Vec<Scalar>, FilterError> {
         self.words.skip_space();
         let at = self.words.at();
         match self.words.peek() {
             Some('(') if operator.is_order() => {
                 Err(FilterError::new(at..at + 1, format!("{operator} takes one value, no list")))
             }
-            Some('(') => self.list(),
+            Some('(') => self.list(from),
             _ => Ok(vec![self.value(operator.symbol(), Place::Value)?]),
         }
     }
 
-    fn list(&mut self) -> Result<Vec<Scalar>, FilterError> {
+    fn list(&mut self, from: usize) -> Result<Vec<Scalar>, FilterError> {
         let start = self.words.at();
         self.words.take("(");
         let (mut values, mut before) = (Vec::new(), "(");
@@ -228,20 +231,18 @@ impl Parser<'_> {
             } else if self.words.take_keyword("or") {
                 before = "or";
             } else {
-                return Err(self.unclosed_list(start, values.last().map_or(start, |value| value.at.end)));
+                return Err(
+                    self.unclosed_list(from, start..values.last().map_or(start, |value| value.at.end))
+                );
             }
         }
     }
 
-    fn unclosed_list(&self, start: usize, end: usize) -> FilterError {
-        let error = FilterError::new(start..end, "this list is never closed: after a value comes , or )");
-        let rest = self.words.rest();
-        let meant = format!(
-            "did you mean {}){}{rest}",
-            self.words.text(start..end),
-            if rest.is_empty() { "" } else { " " }
-        );
-        error.help(meant)
+    fn unclosed_list(&self, from: usize, at: Range<usize>) -> FilterError {
+        let (test, rest) = (self.words.text(from..at.end), self.words.rest());
+        let space = if rest.is_empty() { "" } else { " " };
+        let error = FilterError::new(at, "this list is never closed: after a value comes , or )");
+        error.help(format!("did you mean {test}){space}{rest}"))
     }
 
     fn value(&mut self, after: &str, place: Place) -> Result<Scalar, FilterError> {

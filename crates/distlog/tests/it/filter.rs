@@ -126,7 +126,7 @@ fn an_error_is_drawn_under_its_place() {
     check(
         "status:(500, 502 level>=error",
         "this list is never closed: after a value comes , or )\n  | status:(500, 502 level>=error\n  \
-         |        ^^^^^^^^^\n  = did you mean (500, 502) level>=error",
+         |        ^^^^^^^^^\n  = did you mean status:(500, 502) level>=error",
     );
     check(
         "größe\nlogger>x y",
