@@ -1,9 +1,9 @@
 //! A sender by itself, for tests beside other 0MQ libraries and for measuring.
 //!
-//! `push ENDPOINT [--count N] [--size BYTES] [--lines FILE] [--level L] [--drop] [--close SECONDS]`
+//! `push ENDPOINT [--count N] [--size BYTES] [--lines FILE] [--level L] [--pause MILLISECONDS] [--drop] [--close SECONDS]`
 //!
 //! Pushes N records: each `{"n":<number>,"…":"xxx"}` of SIZE bytes, or the lines of FILE in turn.
-//! A full queue is waited for, unless `--drop` leaves it to the sender's policy. Prints one JSON
+//! A full queue is waited for (each attempt counts as a drop), unless `--drop` leaves it to the sender's policy. Prints one JSON
 //! object: what became of the records, seconds, nanoseconds a push took, CPU seconds of the process.
 #![expect(clippy::print_stdout, reason = "stdout is what it is for")]
 
@@ -17,6 +17,7 @@ struct Arguments {
     size: usize,
     lines: Option<String>,
     level: i64,
+    pause: u64,
     wait: bool,
     close: f64,
 }
@@ -42,6 +43,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         };
         pushing += push(&sender, body, &arguments);
+        if arguments.pause > 0 {
+            std::thread::sleep(Duration::from_millis(arguments.pause));
+        }
     }
     let closed = sender.close(Duration::from_secs_f64(arguments.close));
     let seconds = start.elapsed().as_secs_f64();
@@ -91,8 +95,16 @@ fn cpu_seconds() -> f64 {
 fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
     let mut given = std::env::args().skip(1);
     let endpoint = given.next().ok_or("usage: push ENDPOINT [--count N] [--size BYTES] …")?;
-    let mut arguments =
-        Arguments { endpoint, count: 1, size: 600, lines: None, level: 20, wait: true, close: 10.0 };
+    let mut arguments = Arguments {
+        endpoint,
+        count: 1,
+        size: 600,
+        lines: None,
+        level: 20,
+        pause: 0,
+        wait: true,
+        close: 10.0,
+    };
     while let Some(name) = given.next() {
         let mut value = || given.next().ok_or("a value is missing");
         match name.as_str() {
@@ -101,6 +113,7 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
             "--lines" => arguments.lines = Some(value()?),
             "--level" => arguments.level = value()?.parse()?,
             "--close" => arguments.close = value()?.parse()?,
+            "--pause" => arguments.pause = value()?.parse()?,
             "--drop" => arguments.wait = false,
             other => return Err(format!("unknown option {other}").into()),
         }
