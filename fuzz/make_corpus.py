@@ -10,7 +10,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "testdata" / "pickle"))
 
-from make import CASES  # noqa: E402  (found through the line above)
+from make import CASES
 
 BODIES = {
     "plain": b'{"name":"a","msg":"b","levelno":20,"created":1.5,"context":{"key":"1@0f6f2a3c-1111-4222-8333-444455556666/2"}}',
@@ -27,9 +27,28 @@ BODIES = {
     "trailing": b'{"a":1}}',
 }
 FILTERS = [
-    "", "error", "level>=error", "logger=app.db.*", "-healthcheck", "duration>500ms", "status:(500,502)", "a or b", "not (a b)",
-    "message~/time.?out/i", 'user="a b"', "task:0f6f2a3c", "goal.status=failed", "size>=1.5MiB", "created>-15m", "x=1 or (y:2 -z~/[0-9]+/)",
-    "host=web-* level<warning", '"quoted \\" text"', "((((a))))", "a:(b,c,\"d e\")", "goal.duration>1h", "context.user.id=7",
+    "",
+    "error",
+    "level>=error",
+    "logger=app.db.*",
+    "-healthcheck",
+    "duration>500ms",
+    "status:(500,502)",
+    "a or b",
+    "not (a b)",
+    "message~/time.?out/i",
+    'user="a b"',
+    "task:0f6f2a3c",
+    "goal.status=failed",
+    "size>=1.5MiB",
+    "created>-15m",
+    "x=1 or (y:2 -z~/[0-9]+/)",
+    "host=web-* level<warning",
+    '"quoted \\" text"',
+    "((((a))))",
+    'a:(b,c,"d e")',
+    "goal.duration>1h",
+    "context.user.id=7",
 ]
 
 
@@ -58,7 +77,12 @@ def main() -> None:
     pickles["object"] = b"(dS'v'\n(S'id'\nios\nsystem\np1\n(dbs."
     write("pickle", pickles)
     wire = {name: frames(b"PLJ", body) for name, body in BODIES.items()}
-    wire |= {"pickle": frames(b"TLP", pickles["call"]), "none": b"", "one": frames(b"PLJ"), "three": frames(b"PLJ", b"{}", b"")}
+    wire |= {
+        "pickle": frames(b"TLP", pickles["call"]),
+        "none": b"",
+        "one": frames(b"PLJ"),
+        "three": frames(b"PLJ", b"{}", b""),
+    }
     wire["topic"] = frames(b"XYZ", b"{}")
     write("wire", wire)
     write("filter", {f"{at:02}": text.encode() for at, text in enumerate(FILTERS)})

@@ -25,7 +25,7 @@ RECORD: dict[str, Any] = {
     "filename": "views.py",
     "module": "views",
     "exc_info": None,
-    "exc_text": "Traceback (most recent call last):\\n  File \"/srv/shop/views.py\", line 42, in view\\nValueError: A-17",
+    "exc_text": 'Traceback (most recent call last):\\n  File "/srv/shop/views.py", line 42, in view\\nValueError: A-17',
     "stack_info": None,
     "lineno": 42,
     "funcName": "view",

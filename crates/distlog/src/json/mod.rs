@@ -47,7 +47,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Record, Error> {
     let text = std::str::from_utf8(bytes).map_err(|error| Error::Utf8 { at: error.valid_up_to() })?;
     match strict(text, MAX_FIELDS) {
         Err(error @ Error::Json { .. }) => match repair::repaired(text) {
-            Some(better) => strict(&better, MAX_FIELDS).map_err(|_| error),
+            Some(better) => match strict(&better, MAX_FIELDS) {
+                // The place in the text that was sent, not in the better one.
+                Err(Error::Json { .. }) => Err(error),
+                done => done,
+            },
             None => Err(error),
         },
         done => done,

@@ -26,7 +26,7 @@ pub(super) fn object(text: &str, most_fields: usize) -> Result<Shape, Error> {
     let mut spans = Vec::with_capacity(32);
     match scanner.record(&mut spans) {
         Ok(end) => Ok(Shape { spans, end, tidy: scanner.tidy }),
-        Err(TOO_MANY_FIELDS) => Err(Error::Limit { reason: TOO_MANY_FIELDS }),
+        Err(reason @ (TOO_MANY_FIELDS | TOO_DEEP)) => Err(Error::Limit { reason }),
         Err(reason) => Err(Error::Json { at: scanner.at, reason }),
     }
 }
@@ -55,6 +55,7 @@ fn special(word: u64) -> u64 {
 }
 
 const TOO_MANY_FIELDS: &str = "too many fields";
+const TOO_DEEP: &str = "nested too deep";
 
 /// The reason alone: two words, which a function returns in registers. The place is where the scanner stands.
 type Step<T = ()> = Result<T, &'static str>;
@@ -121,7 +122,7 @@ impl Scanner<'_> {
                 Some(b'"') => self.string()?,
                 Some(bracket @ (b'{' | b'[')) => {
                     if depth == MAX_DEPTH {
-                        return Err("nested too deep");
+                        return Err(TOO_DEEP);
                     }
                     self.at += 1;
                     self.inner_space();

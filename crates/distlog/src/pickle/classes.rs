@@ -1,7 +1,7 @@
 //! The classes whose values have a form of their own in a record. Everything about a class that is known by name is here.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::arena::{Arena, Id, Node};
 use super::objects::{Shape, class_text, global};

@@ -55,6 +55,8 @@ fn what_cannot_be_read_has_a_reason() {
     }
     let fields: String = (0..2000).map(|at| format!("\"{at}\":0,")).collect();
     assert_eq!(decode(&[b"PLJ", format!("{{{fields}\"x\":0}}").as_bytes()]), "limit");
+    let deep = format!("{{\"a\":NaN,\"b\":{}", "[".repeat(100_000));
+    assert_eq!(decode(&[b"PLJ", deep.as_bytes()]), "limit");
     assert_eq!(decode(&[b"PLP", &b"(".repeat(2_000_000)]), "limit");
 }
 
