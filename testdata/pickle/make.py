@@ -405,14 +405,8 @@ def main() -> None:
             ]
         (HERE / f"protocol-{protocol}.pickles").write_bytes(b"".join(parts))
     lines = [{"name": name, "value": expected} for name, (_, expected) in CASES.items()]
-    lines += [
-        {"name": name, "protocol": number, "value": expected}
-        for (name, number), expected in DIFFERENT.items()
-    ]
-    text = "".join(
-        json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
-        for line in lines
-    )
+    lines += [{"name": name, "protocol": number, "value": expected} for (name, number), expected in DIFFERENT.items()]
+    text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
     (HERE / "expected.jsonl").write_text(text, "utf-8")
     for name, protocol, error in skipped:
         print(f"protocol {protocol} has no {name}: {error}")
