@@ -88,6 +88,13 @@ pub fn columns(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
+/// How many columns a line takes that may have our own colours in it.
+pub fn columns_shown(line: &str) -> usize {
+    let mut parts = line.split('\u{1b}');
+    let first = columns(parts.next().unwrap_or_default());
+    first + parts.map(|part| part.split_once('m').map_or(0, |(_, text)| columns(text))).sum::<usize>()
+}
+
 /// The text in exactly `width` columns: filled with spaces, or cut with `…` (`~` in ASCII).
 pub fn fit(text: &str, width: usize, look: &Look) -> String {
     let has = columns(text);

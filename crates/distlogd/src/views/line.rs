@@ -17,7 +17,7 @@ use distlog::record::{JsonKind, process_label};
 use distlog::{Fields, Key, Raw, Record};
 use jiff::tz::TimeZone;
 
-use crate::terminal::{self, Look, columns, escape, escape_lines, fit};
+use crate::terminal::{self, Look, columns, columns_shown, escape, escape_lines, fit};
 use crate::time;
 
 /// What every record has, and what has a column of its own: not repeated at the line's end.
@@ -113,7 +113,7 @@ impl Lines {
         let mut line = String::with_capacity(160);
         self.put_columns(&mut line, record, key.as_ref());
         let indent = indent(key.as_ref(), part);
-        let margin = if self.look.width.is_some() { columns_until_message(&line) } else { 0 };
+        let margin = if self.look.width.is_some() { columns_shown(&line) } else { 0 };
         line.push_str(&format!("{:indent$}{}", "", self.symbol(part)));
         let message = record.message().unwrap_or_default();
         let message =
@@ -262,18 +262,6 @@ fn part_of(record: &Record) -> Part {
 /// Two columns for each goal above, and for a record within its goal.
 fn indent(key: Option<&Key>, part: Part) -> usize {
     key.map_or(0, |key| 2 * (key.goal.path().len().min(20) + usize::from(part == Part::Inner)))
-}
-
-/// How many columns the line has so far, colours not counted.
-fn columns_until_message(line: &str) -> usize {
-    let mut plain = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('\u{1b}') {
-        plain.push_str(before);
-        rest = after.split_once('m').map_or("", |(_, rest)| rest);
-    }
-    plain.push_str(rest);
-    columns(&plain)
 }
 
 /// `name=value`; an object with few members becomes `name.member=value` for each.

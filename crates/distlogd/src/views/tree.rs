@@ -14,7 +14,7 @@ use distlog::Raw;
 
 use super::client::{Client, encoded};
 use super::{FOUND, Failure, NONE, Screen, UNFINISHED};
-use crate::terminal::Look;
+use crate::terminal::{Look, columns_shown};
 use crate::time;
 use picture::{Goal, Picture};
 
@@ -152,10 +152,15 @@ fn show(
         depth: options.depth,
     };
     let mut text = picture.draw(goal);
-    let height =
-        terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0)).saturating_sub(1);
-    if !is_done && text.lines().count() > height {
-        text = text.split_inclusive('\n').take(height).collect();
+    let (columns, height) =
+        terminal_size::terminal_size().map_or((80, 24), |(width, height)| (width.0, height.0));
+    let lines = |text: &str| -> usize {
+        text.lines().map(|line| columns_shown(line).div_ceil(usize::from(columns.max(1))).max(1)).sum()
+    };
+    while !is_done && lines(&text) >= usize::from(height) {
+        // What is above the screen cannot be drawn again; the whole is shown at the end.
+        let Some(end) = text.trim_end().rfind('\n') else { break };
+        text.truncate(end + 1);
     }
     if drawn > 0 {
         // Our own sequences: up, and clear to the end of the screen.
@@ -163,5 +168,5 @@ fn show(
     }
     screen.put(&text)?;
     screen.flush()?;
-    Ok(text.lines().count())
+    Ok(lines(&text))
 }

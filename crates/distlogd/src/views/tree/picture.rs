@@ -80,6 +80,15 @@ struct Row {
     after: String,
 }
 
+/// Columns of the terminal, and of each cell.
+struct Widths {
+    whole: usize,
+    text: usize,
+    process: usize,
+    length: usize,
+    bar: usize,
+}
+
 /// What hangs below a goal, by its number.
 enum Twig<'a> {
     Goal(&'a Goal),
@@ -150,7 +159,7 @@ impl Goal {
     /// First digits of the root, and the path.
     fn short_id(&self, digits: usize) -> String {
         let (root, path) = self.id.split_at(self.id.find('/').unwrap_or(self.id.len()));
-        format!("{}{path}", root.get(..digits).unwrap_or(root))
+        escape(&format!("{}{path}", root.get(..digits).unwrap_or(root))).into_owned()
     }
 }
 
@@ -176,6 +185,7 @@ impl Picture<'_> {
         let depth = self.depth.or_else(|| (root.count(&|_| 1) > MOST_GOALS).then_some(FOLDED_DEPTH));
         let mut rows = Vec::new();
         self.put_goal(&mut rows, root, "", "", depth.unwrap_or(usize::MAX));
+        rows.iter_mut().for_each(|row| row.name_moment(root.begin.unwrap_or(0)));
         let mut text = self.head(root);
         self.lay_out(&mut text, &rows, root);
         text
@@ -286,63 +296,41 @@ impl Picture<'_> {
     }
 
     fn lay_out(&self, text: &mut String, rows: &[Row], root: &Goal) {
-        let starts = root.begin.unwrap_or(0);
-        let ends = rows.iter().filter_map(|row| row.bar.map(|(_, end, _)| end)).max().unwrap_or(starts);
         let Some(width) = self.look.width else {
-            for row in rows {
-                text.push_str(&self.plain_line(row, starts));
-            }
+            rows.iter().for_each(|row| text.push_str(&row.unaligned()));
             return;
         };
-        let widest = |cell: fn(&Row) -> &str, most: usize| {
-            rows.iter().map(|row| columns(cell(row))).max().unwrap_or(0).min(most)
-        };
-        let process = if width < 60 { 0 } else { widest(|row| &row.process, 20) };
-        let length = widest(|row| &row.length, 12).max(9);
-        let bar = if width < 90 { 0 } else { BAR + 4 };
-        let fixed = length + bar + 2 + if process > 0 { process + 2 } else { 0 };
-        let room = widest(|row| &row.text, width).clamp(12, width.saturating_sub(fixed + 2).max(12));
+        let starts = root.begin.unwrap_or(0);
+        let ends = rows.iter().filter_map(|row| row.bar.map(|(_, end, _)| end)).max().unwrap_or(starts);
+        let widths = Widths::of(rows, width);
         for row in rows {
-            let mut line = if row.process.is_empty() && row.length.is_empty() && row.bar.is_none() {
-                self.look.paint(row.style, cut(&row.text, width)).into_owned()
-            } else {
-                self.look.paint(row.style, &fit(&row.text, room, &self.look)).into_owned()
-            };
-            if process > 0 && (!row.length.is_empty() || row.bar.is_some()) {
-                line.push_str(&format!(
-                    "  {}",
-                    self.look.paint(name_style(&row.process), &fit(&row.process, process, &self.look))
-                ));
-            }
-            if !row.length.is_empty() {
-                let spell = if row.bar.is_none() && row.process.is_empty() {
-                    row.moment(starts)
-                } else {
-                    row.length.clone()
-                };
-                line.push_str(&format!("{}  {spell}", " ".repeat(length.saturating_sub(columns(&spell)))));
-            }
-            if let Some(span) = row.bar.filter(|_| bar > 0) {
-                line.push_str(&format!("  {}", self.bar(span, starts, ends)));
-                if columns(&row.after) + fixed + room + 4 <= width && !row.after.is_empty() {
-                    line.push_str(&format!("   {}", row.after));
-                }
-            }
-            text.push_str(line.trim_end());
+            text.push_str(self.line(row, &widths, (starts, ends)).trim_end());
             text.push('\n');
         }
     }
 
-    fn plain_line(&self, row: &Row, starts: i64) -> String {
-        let length =
-            if row.process.is_empty() && row.bar.is_some() { row.moment(starts) } else { row.length.clone() };
-        let cells = [row.text.as_str(), &row.process, &length, &row.after];
-        let cells: Vec<&str> = cells.into_iter().filter(|cell| !cell.is_empty()).collect();
-        cells.join("  ") + "\n"
+    fn line(&self, row: &Row, widths: &Widths, whole: (i64, i64)) -> String {
+        if row.is_sentence() {
+            return self.look.paint(row.style, cut(&row.text, widths.whole)).into_owned();
+        }
+        let mut line = self.look.paint(row.style, &fit(&row.text, widths.text, &self.look)).into_owned();
+        if widths.process > 0 {
+            let process = fit(&row.process, widths.process, &self.look);
+            line.push_str(&format!("  {}", self.look.paint(name_style(&row.process), &process)));
+        }
+        let padding = " ".repeat(widths.length.saturating_sub(columns(&row.length)));
+        line.push_str(&format!("{padding}  {}", row.length));
+        if let Some(stretch) = row.bar.filter(|_| widths.bar > 0) {
+            line.push_str(&format!("  {}", self.bar(stretch, whole)));
+            if !row.after.is_empty() && widths.used() + 3 + columns(&row.after) <= widths.whole {
+                line.push_str(&format!("   {}", row.after));
+            }
+        }
+        line
     }
 
     /// The stretch of the whole that it took; a running goal's has an open end, a record is a point.
-    fn bar(&self, (begin, end, kind): (i64, i64, char), starts: i64, ends: i64) -> String {
+    fn bar(&self, (begin, end, kind): (i64, i64, char), (starts, ends): (i64, i64)) -> String {
         let whole = (ends.saturating_sub(starts)).max(1) as f64;
         let cell =
             |moment: i64| (moment.saturating_sub(starts).max(0) as f64 / whole * BAR as f64).min(BAR as f64);
@@ -372,7 +360,34 @@ impl Picture<'_> {
     }
 }
 
+impl Widths {
+    fn of(rows: &[Row], whole: usize) -> Self {
+        let aligned = || rows.iter().filter(|row| !row.is_sentence());
+        let widest = |cell: fn(&Row) -> &str| aligned().map(|row| columns(cell(row))).max().unwrap_or(0);
+        let process = if whole < 60 { 0 } else { widest(|row| &row.process).min(20) };
+        let bar = if whole < 90 { 0 } else { BAR + 2 };
+        let mut widths =
+            Self { whole, text: 0, process, length: widest(|row| &row.length).clamp(7, 12), bar };
+        widths.text = widest(|row| &row.text).clamp(12, whole.saturating_sub(widths.used()).max(12));
+        widths
+    }
+
+    /// Columns of all cells and the gaps between them.
+    fn used(&self) -> usize {
+        let gaps = 2 + 2 * usize::from(self.process > 0) + 2 * usize::from(self.bar > 0);
+        self.text + self.process + self.length + self.bar + gaps
+    }
+}
+
 impl Row {
+    /// For a pipe.
+    fn unaligned(&self) -> String {
+        let cells = [&self.text, &self.process, &self.length, &self.after];
+        let cells: Vec<&str> =
+            cells.into_iter().map(String::as_str).filter(|cell| !cell.is_empty()).collect();
+        cells.join("  ") + "\n"
+    }
+
     fn plain(text: String) -> Self {
         Self {
             text,
@@ -384,14 +399,16 @@ impl Row {
         }
     }
 
-    /// For a record: how long after the root's begin it was made.
-    fn moment(&self, starts: i64) -> String {
-        match self.bar {
-            Some((at, _, '·')) => {
-                format!("+{}", time::show_duration(at.saturating_sub(starts) as f64 / 1e9))
-            }
-            _ => self.length.clone(),
+    /// A record's length is how long after the root's begin it was made.
+    fn name_moment(&mut self, starts: i64) {
+        if let Some((at, _, '·')) = self.bar {
+            self.length = format!("+{}", time::show_duration(at.saturating_sub(starts) as f64 / 1e9));
         }
+    }
+
+    /// Whether it is a sentence, and has no other columns.
+    fn is_sentence(&self) -> bool {
+        self.length.is_empty() && self.bar.is_none() && self.process.is_empty()
     }
 }
 
