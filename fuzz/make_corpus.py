@@ -5,6 +5,7 @@ Run it with an interpreter that has numpy, see ../testdata/pickle/make.py.
 
 from __future__ import annotations
 
+import importlib
 import pathlib
 import pickle
 import struct
@@ -12,8 +13,7 @@ import sys
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "testdata" / "pickle"))
-
-from make import CASES  # noqa: E402  (found through the line above)
+CASES = importlib.import_module("make").CASES
 
 BODIES = {
     "plain": b'{"name":"a","msg":"b","levelno":20,"created":1.5,"context":{"key":"1@0f6f2a3c11114222833344445555666a/2"}}',
