@@ -93,6 +93,23 @@ def test_a_late_daemon_gets_everything(programs: Path, context: Any) -> None:
     assert report(process)["closed"] is True
 
 
+def test_without_a_daemon_the_process_ends_in_time_and_says_one_line(programs: Path) -> None:
+    """The endpoint accepts and never answers: the thread is stuck in its handshake while the process exits."""
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as mute:
+        endpoint = f"tcp://127.0.0.1:{mute.server_address[1]}"
+        command = [str(programs / "push"), endpoint, "--count", "1000", "--close", "0.2", "--notice", "no daemon"]
+        start = time.monotonic()
+        ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE / 1000)
+        assert time.monotonic() - start < 2
+        assert ended.stderr == ""
+    # Now the connection is refused, again and again.
+    command[command.index("--close") + 1] = "2"
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE / 1000)
+    assert ended.stderr == "no daemon\n"
+    said = json.loads(ended.stdout)
+    assert (said["sent"], said["dropped_closed"], said["closed"]) == (0, 1000, False)
+
+
 def test_a_wrong_socket_type_is_not_sent_to(programs: Path, context: Any) -> None:
     """A ROUTER at the endpoint gets nothing, and the sender ends in its time."""
     socket = context.socket(zmq.ROUTER)

@@ -1,10 +1,12 @@
 //! A sender by itself, for tests beside other 0MQ libraries and for measuring.
 //!
-//! `push ENDPOINT [--count N] [--size BYTES] [--lines FILE] [--level L] [--pause MILLISECONDS] [--drop] [--close SECONDS]`
+//! `push ENDPOINT [--count N] [--size BYTES] [--lines FILE] [--level L] [--pause MILLISECONDS] [--drop]
+//! [--close SECONDS] [--notice TEXT]`
 //!
 //! Pushes N records: each `{"n":<number>,"…":"xxx"}` of SIZE bytes, or the lines of FILE in turn.
-//! A full queue is waited for (each attempt counts as a drop), unless `--drop` leaves it to the sender's policy. Prints one JSON
-//! object: what became of the records, seconds, nanoseconds a push took, CPU seconds of the process.
+//! A full queue is waited for (each attempt counts as a drop), unless `--drop` leaves it to the sender's
+//! policy. The notice is due after half a second without a daemon. Prints one JSON object: what became of
+//! the records, seconds, nanoseconds a push took (two clock readings included), CPU seconds of the process.
 #![expect(clippy::print_stdout, reason = "stdout is what it is for")]
 
 use std::time::{Duration, Instant};
@@ -20,11 +22,17 @@ struct Arguments {
     pause: u64,
     wait: bool,
     close: f64,
+    notice: Option<String>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = arguments()?;
-    let options = SenderOptions { endpoint: arguments.endpoint.clone(), ..SenderOptions::default() };
+    let options = SenderOptions {
+        endpoint: arguments.endpoint.clone(),
+        notice: arguments.notice.clone(),
+        notice_after: Duration::from_millis(500),
+        ..SenderOptions::default()
+    };
     let sender = Sender::new(options)?;
     let lines = match &arguments.lines {
         Some(path) => std::fs::read_to_string(path)?.lines().map(|line| line.as_bytes().to_vec()).collect(),
@@ -104,6 +112,7 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
         pause: 0,
         wait: true,
         close: 10.0,
+        notice: None,
     };
     while let Some(name) = given.next() {
         let mut value = || given.next().ok_or("a value is missing");
@@ -114,6 +123,7 @@ fn arguments() -> Result<Arguments, Box<dyn std::error::Error>> {
             "--level" => arguments.level = value()?.parse()?,
             "--close" => arguments.close = value()?.parse()?,
             "--pause" => arguments.pause = value()?.parse()?,
+            "--notice" => arguments.notice = Some(value()?),
             "--drop" => arguments.wait = false,
             other => return Err(format!("unknown option {other}").into()),
         }

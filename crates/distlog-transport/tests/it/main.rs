@@ -1,11 +1,5 @@
 //! The transport from outside: both ends over real sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "tests fail by panicking, and a test process speaks on stderr"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod hostile;
 mod limits;
