@@ -20,18 +20,15 @@ import os
 import sys
 import threading
 import time
-import traceback
 import uuid
 from contextvars import ContextVar
 from types import CodeType, FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, TypeVar, cast
 
 from distlog import _distlog, traceparent
+from distlog.site import Site, caller, guarded, log, made, site_of
 from distlog.stamp import Factory, Fields, LogRecord, Stamp
 from distlog.steps import decorate
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
 
 __all__ = ["LogContext", "LogRecord", "Task", "current_task", "import_task", "task", "to", "wrap"]
 
@@ -39,22 +36,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: An id longer than this is refused unread.
 MAX_ID = 2048
-_PASSED_OVER = frozenset({__name__, "contextlib", "distlog.steps"})
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 #: How often this process is a fork's child. A goal of another generation belongs to another process.
 _generation = 0
 #: Child numbers reserved for the processes that threads are about to fork.
 _reserved: dict[int, tuple[Task, int]] = {}
-
-
-class Site(NamedTuple):
-    """Where a goal begins or ends: what its records name."""
-
-    module: str
-    file: str
-    line: int
-    function: str
 
 
 class LogContext:
@@ -225,7 +212,7 @@ class Task:
         if code is not None:
             module = getattr(function, "__module__", None) or "__main__"
             site = Site(module, code.co_filename, code.co_firstlineno, code.co_name)
-        return decorate(function, functools.partial(self._again, site), _context)
+        return cast("Function", decorate(function, functools.partial(self._again, site), _context))
 
     def __repr__(self) -> str:
         return f"<Task {self._title()!r} {self._id or self._given or ''} {self._state}>"
@@ -236,10 +223,9 @@ class Task:
         goal._own = goal._bound = self._own
         goal._kind, goal._given, goal._link = self._kind, self._given, self._link
         goal._site, goal._decorates = site, site is not None
-        if self._kind == "import":
-            if not _taken(self._entry):
-                # One id is one goal: later calls are goals of their own that say where they come from.
-                goal._kind, goal._given, goal._link = "task", None, self._given
+        if self._kind == "import" and not _taken(self._entry):
+            # One id is one goal: later calls are goals of their own that say where they come from.
+            goal._kind, goal._given, goal._link = "task", None, self._given
         return goal
 
     def _enter(self, frame: FrameType | None) -> None:
@@ -254,14 +240,14 @@ class Task:
                 self._bound = {**self._parent._bound, **self._own}
         if self._parent is None and self._id is None:
             self._id = self._given or str(uuid.uuid4())
-        frame = _caller(frame)
+        frame = caller(frame)
         if frame is not None and frame.f_code.co_flags & _GENERATOR:
             self._frame = frame
         self._flow = _flow()
         self._began = time.perf_counter()
         self._state = "open"
         _context.push(self)
-        self._log_begin(self._site or _site(frame))
+        self._log_begin(self._site or site_of(frame))
 
     def _log_begin(self, site: Site) -> None:
         self._site = site
@@ -269,11 +255,13 @@ class Task:
         if self._link is not None:
             goal["link"] = self._link
         mark = Stamp(self, self._bound, goal)
-        self._begin = _log(site, logging.INFO, self.msg, self.args, None, mark)
+        self._begin = log(site, logging.INFO, self.msg, self.args, None, mark)
 
     def _exit(self, error: BaseException | None, frame: FrameType | None = None) -> None:
         if self._state == "new" or not _taken(self._end):
-            raise RuntimeError(f"goal {self._title()!r} {'was not entered' if self._state == 'new' else 'ended already'}")
+            raise RuntimeError(
+                f"goal {self._title()!r} {'was not entered' if self._state == 'new' else 'ended already'}"
+            )
         self._state = "ended"
         here = self
         if self._generation != _generation:
@@ -284,7 +272,7 @@ class Task:
         _context.pop(self, self._outer)
         if here._generation == _generation:
             here._state = "ended"
-            here._log_end(error, None if here._decorates else _caller(frame))
+            here._log_end(error, None if here._decorates else caller(frame))
 
     def _log_end(self, error: BaseException | None, frame: FrameType | None) -> None:
         status, level, reason, note = _ending(error)
@@ -305,14 +293,14 @@ class Task:
         if status == "failed":
             msg = "FAILED " + (msg if isinstance(msg, str) else _distlog.render(msg, ()))
             info = None if error is None else (type(error), error, error.__traceback__)
-        site = self._site if frame is None or self._begin is None else _site(frame)
+        site = self._site if frame is None or self._begin is None else site_of(frame)
         mark = Stamp(self, fields, goal)
-        record = _log(site or _site(None), level, msg, args, info, mark)
+        record = log(site or site_of(None), level, msg, args, info, mark)
         if record is not None:
             for (handler,) in [*self._heard_by.values()]:
                 # A handler that saw the goal begin sees it end, whatever the levels say.
                 if id(handler) not in mark.taken_by:
-                    _guarded(handler.handle, record)
+                    guarded(handler.handle, record)
 
     def _announce(self, handler: logging.Handler) -> None:
         """Send this handler the begin records of this goal and of those above that it has not seen, the outermost first."""
@@ -324,7 +312,7 @@ class Task:
         for goal in reversed(unheard):
             claim = (handler,)
             if goal._heard_by.setdefault(id(handler), claim) is claim and goal._begin is not None:
-                _guarded(handler.handle, goal._begin)
+                guarded(handler.handle, goal._begin)
 
     def _decide(self, status: str, msg: Any, args: tuple[Any, ...], fields: Fields) -> None:
         here = self._here()
@@ -372,11 +360,11 @@ class Task:
             goal._state, goal._flow, goal._began = "open", _flow(), time.perf_counter()
             # Before its begin record is made, which asks for the current goal.
             self._in_child = goal
-            goal._site = site = self._site or _site(None)
+            goal._site = site = self._site or site_of(None)
             begin: Fields = {"event": "begin", "title": goal._title()}
             if goal._link is not None:
                 begin["link"] = goal._link
-            goal._begin = _guarded(_made, site, logging.INFO, goal.msg, goal.args, None, Stamp(goal, goal._bound, begin))
+            goal._begin = guarded(made, site, logging.INFO, goal.msg, goal.args, None, Stamp(goal, goal._bound, begin))
         return self._in_child
 
 
@@ -478,20 +466,6 @@ def _ending(error: BaseException | None) -> tuple[str, int, str | None, str | No
     return "failed", logging.ERROR, _distlog.describe(error), None
 
 
-def _caller(frame: FrameType | None) -> FrameType | None:
-    while frame is not None and frame.f_globals.get("__name__") in _PASSED_OVER:
-        frame = frame.f_back
-    return frame
-
-
-def _site(frame: FrameType | None) -> Site:
-    if frame is None:
-        return Site("root", "(unknown file)", 0, "(unknown function)")
-    name = frame.f_globals.get("__name__")
-    code = frame.f_code
-    return Site(name if isinstance(name, str) else "root", code.co_filename, frame.f_lineno or 0, code.co_name)
-
-
 def _flow() -> tuple[int, int]:
     """The thread, and the asyncio task in it."""
     asyncio = sys.modules.get("asyncio")
@@ -499,33 +473,6 @@ def _flow() -> tuple[int, int]:
     if asyncio is not None and asyncio._get_running_loop() is not None:
         running = asyncio.current_task()
     return threading.get_ident(), id(running) if running is not None else 0
-
-
-def _log(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord | None:
-    """Log through the caller's own logger, as if the caller had. Never raises."""
-    record = _guarded(_made, site, level, msg, args, info, mark)
-    if record is not None:
-        logger = logging.getLogger(site.module)
-        if logger.isEnabledFor(level):
-            _guarded(logger.handle, record)
-    return record
-
-
-def _made(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord:
-    logger = logging.getLogger(site.module)
-    record = logger.makeRecord(logger.name, level, site.file, site.line, msg, args, info, site.function)
-    record._distlog = mark  # type: ignore[attr-defined]
-    return record
-
-
-def _guarded(function: Callable[..., Any], *args: Any) -> Any:
-    """Call it; what it raises goes where the standard library's handlers put their errors."""
-    try:
-        return function(*args)
-    except Exception:  # noqa: BLE001 - logging must not change what the program does
-        if logging.raiseExceptions and sys.stderr is not None:
-            traceback.print_exc()
-        return None
 
 
 def _stamp() -> Stamp | None:
@@ -554,6 +501,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -156,7 +156,7 @@ class ZmqHandler(logging.Handler):
             if stamp is not None and not isinstance(stamp, tuple):
                 stamp.announce(self)
             self._send(record)
-        except Exception:  # noqa: BLE001 - as all handlers do
+        except Exception:
             self.handleError(record)
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]

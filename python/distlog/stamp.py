@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 Parts = tuple[Fields, Optional[Fields]]
 
+
 class Stamp:
     """A record's place: its goal, the fields bound when it was made, and its number once that is drawn."""
 
@@ -107,7 +108,7 @@ class Factory:
             record: logging.LogRecord = LogRecord(*args, **kwargs)
         else:
             record = self.previous(*args, **kwargs)
-        record._distlog = stamp  # type: ignore[attr-defined]
+        record.__setattr__("_distlog", stamp)
         return record
 
     def install(self) -> None:

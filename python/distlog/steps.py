@@ -67,7 +67,7 @@ def _steps(goal: Task, inner: Generator[Any, Any, Any], context: LogContext) -> 
                 context.push(inside)
                 inner.close()
                 raise
-            except BaseException as thrown:  # noqa: BLE001 - it is the inner generator's
+            except BaseException as thrown:
                 step, value = inner.throw, thrown
             outer = context.get()
             context.push(inside)
@@ -103,7 +103,7 @@ def _asynchronous(function: Any, begin: Callable[[], Task], context: LogContext)
                     context.push(inside)
                     await inner.aclose()
                     raise
-                except BaseException as thrown:  # noqa: BLE001 - it is the inner generator's
+                except BaseException as thrown:
                     step, value = inner.athrow, thrown
                 outer = context.get()
                 context.push(inside)

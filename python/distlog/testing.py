@@ -41,7 +41,7 @@ class Captured(logging.Handler):
             if stamp is not None and not isinstance(stamp, tuple):
                 stamp.announce(self)
             self.records.append(json.loads(_distlog.encode_json(record)))
-        except Exception:  # noqa: BLE001 - as all handlers do
+        except Exception:
             self.handleError(record)
 
     def messages(self, logger: str | None = None) -> list[str]:

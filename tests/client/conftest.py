@@ -16,7 +16,6 @@ from typing import Any, Callable
 
 import pytest
 import zmq
-
 from distlog import ZmqHandler
 
 

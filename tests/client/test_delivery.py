@@ -16,10 +16,9 @@ import threading
 import time
 from typing import Any, Callable
 
+import distlog
 import pytest
 import zmq
-
-import distlog
 from distlog import JSONFormatter, PickleFormatter, Serializer, ZmqHandler, configure, task, to
 
 log = logging.getLogger("app.delivery")
@@ -40,7 +39,9 @@ class TestConstruction:
         for made in (
             ZmqHandler(),
             ZmqHandler(collector.endpoint, None, "T"),
-            ZmqHandler(endpoint=collector.endpoint, context=zmq.Context.instance(), system="S", level="ERROR", queue_bytes=1000),
+            ZmqHandler(
+                endpoint=collector.endpoint, context=zmq.Context.instance(), system="S", level="ERROR", queue_bytes=1000
+            ),
         ):
             assert made.lock is None
             made.close()
@@ -95,7 +96,13 @@ class TestConstruction:
             "disable_existing_loggers": False,
             "formatters": {"pickle": {"class": "distlog.PickleFormatter"}, "json": {"()": "distlog.JSONFormatter"}},
             "handlers": {
-                "daemon": {"class": "distlog.ZmqHandler", "endpoint": collector.endpoint, "system": "S", "level": "INFO", "formatter": "pickle"}
+                "daemon": {
+                    "class": "distlog.ZmqHandler",
+                    "endpoint": collector.endpoint,
+                    "system": "S",
+                    "level": "INFO",
+                    "formatter": "pickle",
+                }
             },
             "loggers": {"app.configured": {"handlers": ["daemon"], "level": "DEBUG"}},
         }
@@ -280,7 +287,11 @@ class TestNoDaemon:
         collector = make_collector(free_port)
         records = collector.wait(1_000 - lost + 1)
         (gap,) = [r for r in records if r["name"] == "distlog"]
-        assert (gap["topic"], gap["levelname"], gap["message"]) == ("SLJ", "WARNING", f"{lost} records dropped (queue full)")
+        assert (gap["topic"], gap["levelname"], gap["message"]) == (
+            "SLJ",
+            "WARNING",
+            f"{lost} records dropped (queue full)",
+        )
         assert gap["distlog_dropped"]["records"] == lost
         assert gap["process"] == os.getpid()
         made.close()

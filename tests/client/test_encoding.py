@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
-
 from distlog import JSONFormatter, PickleFormatter, task
 from distlog.testing import capture
 
@@ -49,7 +48,15 @@ def both(record: logging.LogRecord, same: bool = True) -> dict[str, Any]:
     from_json = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     from_pickle = json.loads(json.dumps(pickle.loads(body)))
     assert from_json == from_pickle or not same
-    assert not {op.name for op, _, _ in pickletools.genops(body)} & {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "INST", "OBJ"}
+    assert not {op.name for op, _, _ in pickletools.genops(body)} & {
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+        "NEWOBJ",
+        "INST",
+        "OBJ",
+    }
     return from_json  # type: ignore[no-any-return]
 
 
@@ -376,7 +383,11 @@ class TestExceptions:
         assert (frame["file"], frame["function"]) == (__file__, "caught")
         lines = fields["exc_text"].split("\n")
         assert lines[0] == "Traceback (most recent call last):"
-        assert lines[1:] == [f'  File "{__file__}", line {frame["line"]}, in caught', "    raise error", "ValueError: boom"]
+        assert lines[1:] == [
+            f'  File "{__file__}", line {frame["line"]}, in caught',
+            "    raise error",
+            "ValueError: boom",
+        ]
 
     @pytest.mark.skipif(sys.version_info >= (3, 11), reason="newer interpreters put carets under the lines")
     def test_text_is_the_interpreters(self) -> None:
@@ -476,7 +487,7 @@ def chained() -> Any:
     try:
         try:
             try:
-                1 / 0  # noqa: B018
+                1 / 0
             except ZeroDivisionError:
                 raise KeyError("second")  # noqa: B904
         except KeyError as error:

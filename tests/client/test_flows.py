@@ -14,7 +14,6 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pytest
-
 from distlog import current_task, propagate, task, to, wrap
 from distlog.testing import capture
 
@@ -215,7 +214,9 @@ class TestAsyncio:
         with capture() as captured:
             assert asyncio.run(main()) == [1, 2]
         assert [child["records"] for child in captured.tree()["children"]] == [3, 3]
-        assert {r["funcName"] for r in captured.records if r.get("goal", {}).get("title") == "decorated coroutine"} == {"work"}
+        assert {r["funcName"] for r in captured.records if r.get("goal", {}).get("title") == "decorated coroutine"} == {
+            "work"
+        }
 
     def test_wrapped_coroutine(self) -> None:
         async def work() -> str | None:
@@ -272,7 +273,9 @@ class TestGenerators:
             steps.close()
             log.info("after")
             assert title() == "other"
-        tree = captured.tree(next(r for r in captured.records if r["message"] == "before")["context"]["key"].split("@")[1])
+        tree = captured.tree(
+            next(r for r in captured.records if r["message"] == "before")["context"]["key"].split("@")[1]
+        )
         assert [r["message"] for r in tree["own_records"]] == ["other", "before", "after", "other"]
 
     def test_interleaved(self, make: Any) -> None:

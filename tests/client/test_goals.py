@@ -10,7 +10,6 @@ import uuid
 from typing import Any
 
 import pytest
-
 from distlog import Task, _distlog, current_task, import_task, task, to, traceparent
 from distlog.testing import Captured, capture
 
@@ -208,7 +207,9 @@ def test_task_is_always_a_root() -> None:
         assert inner.parent is None
 
 
-@pytest.mark.parametrize("bad", ["", "nonsense", "../../x", str(uuid.uuid4()) + "/x", str(uuid.uuid4()) + "/1" * 5000, None, 7, "00-zz"])
+@pytest.mark.parametrize(
+    "bad", ["", "nonsense", "../../x", str(uuid.uuid4()) + "/x", str(uuid.uuid4()) + "/1" * 5000, None, 7, "00-zz"]
+)
 def test_bad_ids_are_named(bad: Any) -> None:
     with pytest.raises(ValueError, match="is no goal's id") as raised:
         import_task(bad, "work")
@@ -269,7 +270,16 @@ def test_fields_may_have_any_name() -> None:
         goal.bind(self=8, key=9)
         log.info("y")
     context = captured.records[1]["context"]
-    assert context == {"key": f"1@{goal.id}", "msg": 1, "key_": 9, "self": 8, "args": 4, "id": 5, "fields": 6, "trust": 7}
+    assert context == {
+        "key": f"1@{goal.id}",
+        "msg": 1,
+        "key_": 9,
+        "self": 8,
+        "args": 4,
+        "id": 5,
+        "fields": 6,
+        "trust": 7,
+    }
 
 
 def test_begin_and_end_name_the_caller(capsys: pytest.CaptureFixture[str]) -> None:
@@ -345,7 +355,15 @@ class TestLevels:
                     log.error("boom")
                 with to("unheard of"):
                     log.info("hidden")
-        assert [r["message"] for r in captured.records] == ["quiet", "middle", "inner", "boom", "inner", "middle", "quiet"]
+        assert [r["message"] for r in captured.records] == [
+            "quiet",
+            "middle",
+            "inner",
+            "boom",
+            "inner",
+            "middle",
+            "quiet",
+        ]
         created = [r["created"] for r in captured.records[:4]]
         assert created == sorted(created)
         tree = captured.tree()
@@ -361,7 +379,10 @@ class TestLevels:
         with capture(level=logging.WARNING) as captured:
             with pytest.raises(ValueError, match="x"), task("quiet"):
                 raise ValueError("x")
-        assert [(r["message"], r["goal"]["event"]) for r in captured.records] == [("quiet", "begin"), ("FAILED quiet", "end")]
+        assert [(r["message"], r["goal"]["event"]) for r in captured.records] == [
+            ("quiet", "begin"),
+            ("FAILED quiet", "end"),
+        ]
 
     def test_each_handler_has_whole_goals(self) -> None:
         everything, errors = Captured(), Captured()
@@ -387,7 +408,9 @@ def test_numbers_agree_between_handlers_and_threads() -> None:
         [thread.join() for thread in threads]
     numbers = sorted(int(r["context"]["key"].split("@")[0]) for r in one.records)
     assert numbers == list(range(1602))
-    assert {r["context"]["key"]: r["message"] for r in one.records} == {r["context"]["key"]: r["message"] for r in two.records}
+    assert {r["context"]["key"]: r["message"] for r in one.records} == {
+        r["context"]["key"]: r["message"] for r in two.records
+    }
 
 
 def in_goal(goal: Task | None, count: int) -> Any:

@@ -112,7 +112,8 @@ class TestFork:
         assert len(found) == 401
 
     def test_while_threads_log(self, run: Any, collector: Any) -> None:
-        done = run("""
+        done = run(
+            """
             def work():
                 while not stop.is_set():
                     with to("thread"): log.debug("busy %s", {"n": 1})
@@ -129,7 +130,9 @@ class TestFork:
                 assert os.waitpid(pid, 0)[1] == 0
             stop.set()
             [t.join() for t in threads]
-        """, timeout=60)
+        """,
+            timeout=60,
+        )
         assert done.returncode == 0
         found = collections.Counter(r["message"] for r in collector.wait(150, settle=0.3))
         assert {f"child {n}": found[f"child {n}"] for n in range(50)} == {f"child {n}": 1 for n in range(50)}
@@ -210,8 +213,12 @@ if __name__ == "__main__":
     import os
 
     done = subprocess.run(
-        [sys.executable, str(program), method], env={**os.environ, "ENDPOINT": collector.endpoint},
-        capture_output=True, text=True, timeout=60, check=True,
+        [sys.executable, str(program), method],
+        env={**os.environ, "ENDPOINT": collector.endpoint},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert (done.stdout, done.stderr) == QUIET
     (tree,) = trees(collector.wait(17, settle=0.2))
@@ -238,7 +245,9 @@ if __name__ == "__main__":
 """)
     import os
 
-    subprocess.run([sys.executable, str(program)], env={**os.environ, "ENDPOINT": collector.endpoint}, timeout=60, check=True)
+    subprocess.run(
+        [sys.executable, str(program)], env={**os.environ, "ENDPOINT": collector.endpoint}, timeout=60, check=True
+    )
     (record,) = collector.wait(1)
     assert record["topic"] == "TLJ"
 

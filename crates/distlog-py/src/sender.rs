@@ -29,11 +29,24 @@ pub(crate) struct Sender {
 impl Sender {
     #[new]
     #[pyo3(signature = (endpoint, *, queue_bytes, notice, gap_topic, gap_fields))]
-    fn new(endpoint: String, queue_bytes: usize, notice: Option<String>, gap_topic: [u8; 3], gap_fields: String) -> PyResult<Self> {
-        let gap: transport::GapRecord = Arc::new(move |gap| (gap_topic, gap_record(gap, &gap_fields).into_bytes()));
-        let options =
-            transport::SenderOptions { endpoint, queue_bytes, notice, gap: Some(gap), ..transport::SenderOptions::default() };
-        let sender = transport::Sender::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    fn new(
+        endpoint: String,
+        queue_bytes: usize,
+        notice: Option<String>,
+        gap_topic: [u8; 3],
+        gap_fields: String,
+    ) -> PyResult<Self> {
+        let gap: transport::GapRecord =
+            Arc::new(move |gap| (gap_topic, gap_record(gap, &gap_fields).into_bytes()));
+        let options = transport::SenderOptions {
+            endpoint,
+            queue_bytes,
+            notice,
+            gap: Some(gap),
+            ..transport::SenderOptions::default()
+        };
+        let sender =
+            transport::Sender::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self { current: Mutex::new(Arc::new(sender)) })
     }
 
@@ -114,7 +127,8 @@ fn level(record: &Bound<'_, PyAny>) -> i64 {
 
 /// The record that tells of dropped ones, without help from Python: it is made in the sender's thread.
 fn gap_record(gap: &transport::Gap, fields: &str) -> String {
-    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let seconds =
+        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let plural = if gap.records == 1 { "" } else { "s" };
     let message = json::quoted(&format!("{} record{plural} dropped (queue full)", gap.records));
     format!(

@@ -126,9 +126,8 @@ impl<'py, W: Writer> Encoder<'py, W> {
         for (link, is_cause) in chain.iter().rev() {
             self.print(link, &mut text);
             match is_cause {
-                Some(true) => text.push_str(
-                    "\n\nThe above exception was the direct cause of the following exception:\n\n",
-                ),
+                Some(true) => text
+                    .push_str("\n\nThe above exception was the direct cause of the following exception:\n\n"),
                 Some(false) => text
                     .push_str("\n\nDuring handling of the above exception, another exception occurred:\n\n"),
                 None => {}
@@ -155,7 +154,10 @@ impl<'py, W: Writer> Encoder<'py, W> {
             let same = previous == Some(frame);
             repeats = if same { repeats + 1 } else { 0 };
             if repeats < MAX_REPEATS {
-                text.push_str(&format!("  File \"{}\", line {}, in {}\n", frame.file, frame.line, frame.function));
+                text.push_str(&format!(
+                    "  File \"{}\", line {}, in {}\n",
+                    frame.file, frame.line, frame.function
+                ));
                 self.source(frame, text);
             }
             if cut > 0 && at == MAX_FRAMES / 2 - 1 {
@@ -164,7 +166,10 @@ impl<'py, W: Writer> Encoder<'py, W> {
             let next = frames.get(at + 1);
             if repeats >= MAX_REPEATS && next != Some(frame) {
                 let more = repeats + 1 - MAX_REPEATS;
-                text.push_str(&format!("  [Previous line repeated {more} more time{}]\n", if more > 1 { "s" } else { "" }));
+                text.push_str(&format!(
+                    "  [Previous line repeated {more} more time{}]\n",
+                    if more > 1 { "s" } else { "" }
+                ));
             }
             previous = Some(frame);
         }
@@ -214,7 +219,8 @@ fn chain<'py>(exception: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Option<b
 fn behind<'py>(exception: &Bound<'py, PyAny>) -> (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>) {
     let other = |name| exception.getattr(name).ok().filter(is_exception);
     let cause = other("__cause__");
-    let hidden = || exception.getattr("__suppress_context__").and_then(|flag| flag.extract()).unwrap_or(false);
+    let hidden =
+        || exception.getattr("__suppress_context__").and_then(|flag| flag.extract()).unwrap_or(false);
     let context = if cause.is_some() || hidden() { None } else { other("__context__") };
     (cause, context)
 }
@@ -241,7 +247,8 @@ fn module(exception: &Bound<'_, PyAny>) -> String {
 }
 
 fn full_name(exception: &Bound<'_, PyAny>) -> String {
-    let name = exception.get_type().qualname().map_or_else(|_| type_name(exception), |name| plain_text(&name));
+    let name =
+        exception.get_type().qualname().map_or_else(|_| type_name(exception), |name| plain_text(&name));
     match module(exception).as_str() {
         "" | "builtins" | "__main__" => name,
         module => format!("{module}.{name}"),
@@ -265,7 +272,8 @@ fn frames(exception: &Bound<'_, PyAny>) -> (Vec<Frame>, usize) {
 
 fn frame(link: &Bound<'_, PyAny>) -> PyResult<Frame> {
     let code = link.getattr("tb_frame")?.getattr("f_code")?;
-    let text = |name| code.getattr(name).map(|text| text.cast::<PyString>().map(plain_text).unwrap_or_default());
+    let text =
+        |name| code.getattr(name).map(|text| text.cast::<PyString>().map(plain_text).unwrap_or_default());
     // A traceback's line is None where the compiler left none.
     let line = link.getattr("tb_lineno")?.extract().unwrap_or_default();
     Ok(Frame { file: text("co_filename")?, line, function: text("co_name")? })

@@ -96,7 +96,8 @@ fn find(class: &Bound<'_, PyType>) -> Kind {
 }
 
 fn by_name(ancestors: &Bound<'_, PyTuple>) -> Option<Kind> {
-    let names: Vec<(String, String)> = ancestors.iter().map(|class| (word(&class, "__module__"), word(&class, "__name__"))).collect();
+    let names: Vec<(String, String)> =
+        ancestors.iter().map(|class| (word(&class, "__module__"), word(&class, "__name__"))).collect();
     // An IntEnum is an int too, and a named tuple a tuple: the more telling ancestor decides.
     if names.iter().any(|(module, name)| module == "enum" && name == "Enum") {
         return Some(Kind::Member);

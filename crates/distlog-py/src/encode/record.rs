@@ -32,9 +32,29 @@ const OURS: [&str; 6] = ["message", "format_error", "asctime", "hostname", "cont
 
 /// The names of the standard library, in the order in which a record has them.
 const STANDARD: [&str; 23] = [
-    "name", "msg", "args", "levelname", "levelno", "pathname", "filename", "module", "exc_info", "exc_text", "stack_info",
-    "lineno", "funcName", "created", "msecs", "relativeCreated", "thread", "threadName", "processName", "process", "taskName",
-    "message", "asctime",
+    "name",
+    "msg",
+    "args",
+    "levelname",
+    "levelno",
+    "pathname",
+    "filename",
+    "module",
+    "exc_info",
+    "exc_text",
+    "stack_info",
+    "lineno",
+    "funcName",
+    "created",
+    "msecs",
+    "relativeCreated",
+    "thread",
+    "threadName",
+    "processName",
+    "process",
+    "taskName",
+    "message",
+    "asctime",
 ];
 
 static NAMES: PyOnceLock<Vec<Py<PyString>>> = PyOnceLock::new();
@@ -45,7 +65,10 @@ pub(crate) fn encode<W: Writer>(record: &Bound<'_, PyAny>) -> Vec<u8> {
     let py = record.py();
     let mut encoder = Encoder::<W>::new(py);
     encoder.out.open_map();
-    let fields = record.getattr(intern!(py, "__dict__")).ok().and_then(|fields| fields.cast_into::<PyDict>().ok()?.copy().ok());
+    let fields = record
+        .getattr(intern!(py, "__dict__"))
+        .ok()
+        .and_then(|fields| fields.cast_into::<PyDict>().ok()?.copy().ok());
     let fields = fields.unwrap_or_else(|| PyDict::new(py));
     encoder.added(record, &fields);
     encoder.own(&fields);
@@ -65,7 +88,10 @@ pub(crate) fn render<W: Writer>(
         Err(_) => match msg.str() {
             Ok(text) => text,
             Err(error) => {
-                return (encoder.unrepresentable(&super::value::type_name(msg), &error), Some(told(encoder, &error)));
+                return (
+                    encoder.unrepresentable(&super::value::type_name(msg), &error),
+                    Some(told(encoder, &error)),
+                );
             }
         },
     };
@@ -92,7 +118,8 @@ fn are_plain(args: &Bound<'_, PyAny>) -> bool {
     args.iter().all(|arg| {
         let module = arg.get_type().module().map(|name| plain_text(&name)).unwrap_or_default();
         let name = arg.get_type().name().map(|name| plain_text(&name)).unwrap_or_default();
-        module == "builtins" && matches!(name.as_str(), "str" | "int" | "float" | "bool" | "NoneType" | "bytes")
+        module == "builtins"
+            && matches!(name.as_str(), "str" | "int" | "float" | "bool" | "NoneType" | "bytes")
     })
 }
 
@@ -109,7 +136,8 @@ impl<'py, W: Writer> Encoder<'py, W> {
             self.text(&wrong, 0);
         }
         let created = fields.get_item(intern!(self.py, "created")).ok().flatten();
-        if let Some(created) = created.and_then(|created| created.cast::<PyFloat>().ok().map(|created| created.value()))
+        if let Some(created) =
+            created.and_then(|created| created.cast::<PyFloat>().ok().map(|created| created.value()))
             && let Some(text) = iso8601(self.py, created)
         {
             self.out.key("asctime");
@@ -130,7 +158,11 @@ impl<'py, W: Writer> Encoder<'py, W> {
         }
     }
 
-    fn message(&mut self, record: &Bound<'py, PyAny>, fields: &Bound<'py, PyDict>) -> (String, Option<String>) {
+    fn message(
+        &mut self,
+        record: &Bound<'py, PyAny>,
+        fields: &Bound<'py, PyDict>,
+    ) -> (String, Option<String>) {
         let py = self.py;
         if !stamp::is_ordinary(record) {
             // Some records render their message in a way of their own.
@@ -181,7 +213,13 @@ impl<'py, W: Writer> Encoder<'py, W> {
             }
             "exc_text" => {
                 self.out.key(name);
-                let exception = || fields.get_item(intern!(self.py, "exc_info")).ok().flatten().and_then(|info| exception(&info));
+                let exception = || {
+                    fields
+                        .get_item(intern!(self.py, "exc_info"))
+                        .ok()
+                        .flatten()
+                        .and_then(|info| exception(&info))
+                };
                 match value.is_none().then(exception).flatten() {
                     Some(exception) => {
                         let text = self.traceback(&exception);
@@ -262,12 +300,18 @@ fn without_middle(text: String) -> String {
     let head = text.floor_char_boundary(TRACEBACK_HEAD);
     let tail = text.ceil_char_boundary(text.len() - (MAX_TEXT - TRACEBACK_HEAD - 64));
     let cut = text.get(head..tail).unwrap_or_default().chars().count();
-    format!("{}\n…<clipped {cut}>\n{}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+    format!(
+        "{}\n…<clipped {cut}>\n{}",
+        text.get(..head).unwrap_or_default(),
+        text.get(tail..).unwrap_or_default()
+    )
 }
 
 fn hostname(py: Python<'_>) -> &'static str {
     // A host that has no name is not worth losing a record for.
     HOSTNAME.get_or_init(py, || {
-        py.import("socket").and_then(|socket| socket.call_method0("gethostname")?.extract()).unwrap_or_default()
+        py.import("socket")
+            .and_then(|socket| socket.call_method0("gethostname")?.extract())
+            .unwrap_or_default()
     })
 }

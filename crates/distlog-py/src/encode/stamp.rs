@@ -42,7 +42,9 @@ pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyA
 }
 
 /// The record's `context` and `goal` fields.
-pub(crate) fn parts<'py>(record: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
+pub(crate) fn parts<'py>(
+    record: &Bound<'py, PyAny>,
+) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
     let stamp = stamp_of(record)?;
     let pair = match stamp.cast_into::<PyTuple>() {
         Ok(pair) => pair,
@@ -59,7 +61,13 @@ pub(crate) fn parts<'py>(record: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny
 pub(crate) fn is_ordinary(record: &Bound<'_, PyAny>) -> bool {
     let py = record.py();
     let class = record.get_type();
-    let stdlib = || py.import("logging")?.getattr("LogRecord")?.cast_into::<PyType>().map(Bound::unbind).map_err(PyErr::from);
+    let stdlib = || {
+        py.import("logging")?
+            .getattr("LogRecord")?
+            .cast_into::<PyType>()
+            .map(Bound::unbind)
+            .map_err(PyErr::from)
+    };
     RECORD.get(py).is_some_and(|ours| ours.is(&class))
         || STDLIB_RECORD.get_or_try_init(py, stdlib).is_ok_and(|known| known.is(&class))
 }

@@ -12,9 +12,7 @@
 use std::cell::Cell;
 
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple,
-};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
 use super::kind::{Kind, kind};
 use super::number::{Big, MAX_BITS};
@@ -106,7 +104,9 @@ impl<'py, W: Writer> Encoder<'py, W> {
             _ if self.is_full() => self.out.text("…<clipped>"),
             Kind::Dict => self.within(value, |me| me.dict(&value.cast::<PyDict>()?.copy()?))?,
             Kind::Tuple => self.within(value, |me| me.tuple(value.cast()?))?,
-            Kind::List if value.is_instance_of::<PyList>() => self.within(value, |me| me.list(value.cast()?))?,
+            Kind::List if value.is_instance_of::<PyList>() => {
+                self.within(value, |me| me.list(value.cast()?))?
+            }
             Kind::Exception => self.within(value, |me| {
                 me.exception(value);
                 Ok(())
@@ -114,14 +114,17 @@ impl<'py, W: Writer> Encoder<'py, W> {
             _ if self.careful => self.out.text(&format!("<{}>", type_name(value))),
             Kind::List | Kind::Set => self.within(value, |me| me.iterable(value))?,
             Kind::Mapping => self.within(value, |me| me.mapping(value))?,
-            Kind::NamedTuple => self.within(value, |me| me.attributes(value, &names(&value.get_type().getattr("_fields")?)?))?,
+            Kind::NamedTuple => {
+                self.within(value, |me| me.attributes(value, &names(&value.get_type().getattr("_fields")?)?))?
+            }
             Kind::Dataclass => {
                 let fields = value.get_type().getattr("__dataclass_fields__")?;
                 self.within(value, |me| me.attributes(value, &names(&fields)?))?;
             }
             Kind::Attrs => {
                 let fields = value.get_type().getattr("__attrs_attrs__")?;
-                let names: PyResult<Vec<String>> = fields.try_iter()?.map(|field| field?.getattr("name")?.extract()).collect();
+                let names: PyResult<Vec<String>> =
+                    fields.try_iter()?.map(|field| field?.getattr("name")?.extract()).collect();
                 self.within(value, |me| me.attributes(value, &names?))?;
             }
             Kind::Model => self.within(value, |me| me.called(value, "model_dump"))?,
@@ -141,7 +144,11 @@ impl<'py, W: Writer> Encoder<'py, W> {
     }
 
     /// Writes a container with `write`, unless it is inside itself or too deep.
-    fn within(&mut self, value: &Bound<'py, PyAny>, write: impl FnOnce(&mut Self) -> PyResult<()>) -> PyResult<()> {
+    fn within(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        write: impl FnOnce(&mut Self) -> PyResult<()>,
+    ) -> PyResult<()> {
         let place = value.as_ptr() as usize;
         if self.open.contains(&place) {
             self.out.text("<cycle>");
@@ -346,7 +353,9 @@ impl<'py, W: Writer> Encoder<'py, W> {
             return truth.is_true().to_string();
         }
         let kind = kind(&key.get_type());
-        if kind == Kind::Bytes && let Ok(bytes) = key.cast::<PyBytes>() {
+        if kind == Kind::Bytes
+            && let Ok(bytes) = key.cast::<PyBytes>()
+        {
             return clipped_name(&escaped(bytes.as_bytes()));
         }
         if self.careful && !matches!(kind, Kind::Int | Kind::Float) {
@@ -396,7 +405,11 @@ pub(crate) fn plain_text(text: &Bound<'_, PyString>) -> String {
 
 /// The name of a value's type.
 pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().name().map(|name| clipped_name(&plain_text(&name))).unwrap_or_else(|_| "object".to_owned())
+    value
+        .get_type()
+        .name()
+        .map(|name| clipped_name(&plain_text(&name)))
+        .unwrap_or_else(|_| "object".to_owned())
 }
 
 /// The name of an error's type.

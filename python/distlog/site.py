@@ -1,0 +1,65 @@
+"""Begin and end records: where they come from, and how they are logged without disturbing anybody."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+if TYPE_CHECKING:
+    from distlog.stamp import Stamp
+
+#: Modules that stand between a program and its goals.
+_PASSED_OVER = frozenset({"distlog.context", "distlog.steps", "contextlib"})
+
+
+class Site(NamedTuple):
+    """Where a goal begins or ends: what its records name."""
+
+    module: str
+    file: str
+    line: int
+    function: str
+
+
+def caller(frame: FrameType | None) -> FrameType | None:
+    while frame is not None and frame.f_globals.get("__name__") in _PASSED_OVER:
+        frame = frame.f_back
+    return frame
+
+
+def site_of(frame: FrameType | None) -> Site:
+    if frame is None:
+        return Site("root", "(unknown file)", 0, "(unknown function)")
+    name = frame.f_globals.get("__name__")
+    code = frame.f_code
+    return Site(name if isinstance(name, str) else "root", code.co_filename, frame.f_lineno or 0, code.co_name)
+
+
+def log(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord | None:
+    """Log through the caller's own logger, as if the caller had. Never raises."""
+    record: logging.LogRecord | None = guarded(made, site, level, msg, args, info, mark)
+    if record is not None:
+        logger = logging.getLogger(site.module)
+        if logger.isEnabledFor(level):
+            guarded(logger.handle, record)
+    return record
+
+
+def made(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord:
+    logger = logging.getLogger(site.module)
+    record = logger.makeRecord(logger.name, level, site.file, site.line, msg, args, info, site.function)
+    record.__setattr__("_distlog", mark)
+    return record
+
+
+def guarded(function: Callable[..., Any], *args: Any) -> Any:
+    """Call it; what it raises goes where the standard library's handlers put their errors."""
+    try:
+        return function(*args)
+    except Exception:
+        if logging.raiseExceptions and sys.stderr is not None:
+            traceback.print_exc()
+        return None
