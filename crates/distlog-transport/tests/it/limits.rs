@@ -1,5 +1,7 @@
 //! The sender's bounds: full queues, time limits, no daemon at all.
 
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +57,7 @@ fn without_a_daemon_flush_and_close_keep_their_time() {
         assert!(!sender.flush(Duration::from_millis(300)));
         assert!(!sender.close(Duration::from_millis(300)));
         assert!(start.elapsed() >= Duration::from_millis(600));
-        assert!(start.elapsed() < Duration::from_millis(900), "took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
         assert_eq!(sender.push(*b"PLJ", b"{}", 20), Pushed::Dropped);
         wait_for("the rest to be given up", || sender.stats().dropped_closed == 2);
         assert_eq!((sender.stats().queued, sender.stats().sent), (0, 0));
@@ -71,7 +73,7 @@ fn a_push_never_waits_for_the_network() {
         sender.push(*b"PLJ", &body, 20);
     }
     let each = start.elapsed() / 200_000;
-    assert!(each < Duration::from_micros(5), "a push took {each:?}");
+    assert!(each < Duration::from_micros(20), "a push took {each:?}");
     assert!(sender.stats().queued_bytes <= 8 << 20);
 }
 
@@ -122,4 +124,40 @@ async fn closing_tells_a_gap_before_it_ends() {
         let batch = listener.next_batch_within(100, Duration::from_secs(5)).await.unwrap();
         last = batch.last().expect("the gap's record")[1].as_ref().to_vec();
     }
+}
+
+/// Accept one sender, as a PULL socket that has said READY.
+fn accept(listener: &UnixListener) -> UnixStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut said = [0; 64 + 28];
+    stream.read_exact(&mut said[..64]).unwrap();
+    stream.write_all(&said[..64]).unwrap();
+    stream.read_exact(&mut said[64..]).unwrap();
+    stream.write_all(b"\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x04PULL").unwrap();
+    stream
+}
+
+#[test]
+fn a_message_over_which_connections_break_does_not_hold_up_the_others() {
+    let path = std::env::temp_dir().join(format!("distlog-refuses-{}.sock", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let endpoint = format!("ipc://{}", path.display());
+    let sender = Sender::new(SenderOptions { endpoint, ..SenderOptions::default() }).unwrap();
+    // A Unix socket holds a fifth of this, so that every connection breaks in its middle.
+    sender.push(*b"PLJ", &vec![b'x'; 1 << 19], 20);
+    sender.push(*b"PLJ", &vec![b'x'; 1 << 19], 20);
+    sender.push(*b"PLJ", b"after", 20);
+    for _ in 0..6 {
+        let stream = accept(&listener);
+        std::thread::sleep(Duration::from_millis(50));
+        drop(stream);
+    }
+    let mut rest = accept(&listener);
+    let mut message = [0; 7 + 5];
+    rest.read_exact(&mut message).unwrap();
+    assert_eq!(&message, b"\x01\x03PLJ\x00\x05after");
+    assert!(sender.flush(Duration::from_secs(5)));
+    let stats = sender.stats();
+    assert_eq!((stats.sent, stats.dropped_refused, stats.dropped_closed, stats.reconnects), (1, 2, 0, 6));
+    std::fs::remove_file(&path).unwrap();
 }
