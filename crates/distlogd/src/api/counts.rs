@@ -58,7 +58,7 @@ pub(super) async fn facets(Shared(parts): Shared<Arc<Parts>>, Asked(asked): Pair
         .ok_or_else(|| Refusal::parameter("field", "", "`field` is missing: which values to count", None))?;
     let top = parameters.number("limit")?.unwrap_or(VALUES).min(MOST_VALUES);
     let answer = parts.ask(move |reader| {
-        let values = reader.facet(&query, &field, usize::try_from(top).unwrap_or(0))?;
+        let values = reader.facet(&query, stored_name(&field), usize::try_from(top).unwrap_or(0))?;
         let values: Vec<Value> =
             values.iter().map(|(value, count)| json!({"value": value, "count": count})).collect();
         Ok(json!({"field": field, "values": values}))
@@ -104,6 +104,17 @@ pub(super) async fn stats(Shared(parts): Shared<Arc<Parts>>) -> Answer {
         "processors": processors,
         "streams": MOST_STREAMS - parts.streams.available_permits(),
     })))
+}
+
+/// Where the filter language's name for a field differs from the record's.
+fn stored_name(field: &str) -> &str {
+    match field {
+        "logger" => "name",
+        "level" => "levelname",
+        "host" => "hostname",
+        "goal" => "goal.title",
+        other => other,
+    }
 }
 
 fn answer_of(answer: &Value) -> Response {

@@ -309,6 +309,7 @@ fn brief_exception(text: &str) -> Option<String> {
     let short = short.into_iter().rev().collect::<Vec<_>>().join("/");
     let more = match places.len() {
         1 => String::new(),
+        2 => "  (+1 frame, --trace shows it)".to_owned(),
         count => format!("  (+{} frames, --trace shows all)", count - 1),
     };
     Some(format!("{what}  at {short}:{number} {function}{more}"))

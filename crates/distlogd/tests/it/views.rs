@@ -57,7 +57,7 @@ fn lines_for_a_terminal() {
 13:02:07.118 INFO   web-1/42  shop.pay  7f3a/2    ▸ charge card  user=ann
 13:02:07.118 WARN   web-1/42  shop.pay  7f3a/2      attempt 1 timed out  user=ann timeout=2 cart.id=991 cart.items=[1,2]
 13:02:07.118 ERROR  web-1/42  shop.pay  7f3a/2    ✗ charge card  2.441 s user=ann
-                                                      PspError: card declined  at shop/pay/psp.py:88 charge  (+1 frames, --trace shows all)
+                                                      PspError: card declined  at shop/pay/psp.py:88 charge  (+1 frame, --trace shows it)
 13:02:07.118 L25    web-1/42  shop.pay          no goal
                                                     second line
                                                         third
