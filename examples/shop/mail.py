@@ -14,11 +14,8 @@ log = logging.getLogger("shop.mail")
 
 def main() -> None:
     """Write to one customer."""
-    parent, cart = sys.argv[1:3]
+    parent, cart = sys.argv[2:]
     log_to_daemon("mail-1")
     with import_task(parent, "tell the customer about cart %s", cart):
         log.info("mail queued", extra={"template": "payment-refused"})
 
-
-if __name__ == "__main__":
-    main()

@@ -59,6 +59,3 @@ def main() -> None:
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 
-
-if __name__ == "__main__":
-    main()
