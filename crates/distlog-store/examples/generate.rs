@@ -213,8 +213,8 @@ fn write_record(out: &mut String, site: &Site, tree: &mut Tree, micros: u64, cha
     let created = format!("{}", seconds as f64 + part as f64 / 1e6);
     let created = if created.contains('.') { created } else { created + ".0" };
     let since_start = micros - START + 5_000_000 * (1 + site.service as u64);
-    // Formatting never fails on a text.
-    drop(write!(
+    // Formatting into a text cannot fail.
+    write!(
         out,
         "{{\"name\":\"shop.{service}.{module}\",\"msg\":\"{msg}\",\"args\":[{argument},{second}],\"levelname\":\"{level}\",\"levelno\":{levelno},\
          \"pathname\":\"/srv/shop/{service}/{module}.py\",\"filename\":\"{module}.py\",\"module\":\"{module}\",\"exc_info\":null,\"exc_text\":{exception},\
@@ -241,7 +241,8 @@ fn write_record(out: &mut String, site: &Site, tree: &mut Tree, micros: u64, cha
         user = tree.user,
         duration = chance.below(90) * chance.below(9),
         hundredth = 1 + chance.below(9),
-    ));
+    )
+    .unwrap_or_default();
 }
 
 fn exception(site: &Site, chance: &mut Chance) -> String {
@@ -253,11 +254,12 @@ fn exception(site: &Site, chance: &mut Chance) -> String {
     for depth in 0..4 + chance.below(5) {
         let module = ["handlers", "store", "client", "worker", "rules"][(depth % 5) as usize];
         let line = site.line + depth * 13;
-        drop(write!(
+        write!(
             text,
             "  File \\\"/srv/shop/{service}/{module}.py\\\", line {line}, in {}\\n    return self._{}(request)\\n",
             site.function, site.function
-        ));
+        )
+        .unwrap_or_default();
     }
     let id = chance.below(100_000);
     text + &format!("shop.errors.StoreError: row {id} of {service} is locked\"")

@@ -234,13 +234,19 @@ fn hits(block: &Block<'_>, columns: &[&str], needle: &Needle, scratch: &mut Vec<
         return None;
     }
     let mut hits = Vec::new();
+    // Whether every row has the text that people read, so that none is asked for its `msg` in its place.
+    let mut worded = false;
     for name in columns {
+        if worded && *name == "msg" {
+            continue;
+        }
         let Some((column, places)) = block.column(name) else { continue };
         if !column.searchable {
             return None;
         }
         let Some(places) = places else {
             column.find(needle, scratch, |row| hits.push(row));
+            worded |= *name == "message" && column.strings;
             continue;
         };
         let mut found = Vec::new();

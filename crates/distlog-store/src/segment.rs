@@ -410,9 +410,15 @@ impl Writing {
 
     /// Notes that merging is done, and gives the room it freed back to the disk.
     pub(crate) fn finish_merge(&mut self) -> Result<(), Error> {
-        self.connection
-            .execute_batch("UPDATE segment SET merged = 1; PRAGMA incremental_vacuum;")
-            .map_err(Error::database("finish merging"))?;
+        let finish = || -> rusqlite::Result<()> {
+            self.connection.execute("UPDATE segment SET merged = 1", [])?;
+            let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
+            // Each step frees one page.
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
+            Ok(())
+        };
+        finish().map_err(Error::database("finish merging"))?;
         self.checkpoint()
     }
 

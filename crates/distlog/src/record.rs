@@ -74,11 +74,13 @@ impl Record {
     }
 
     /// The record as one line of JSON.
+    #[inline]
     pub fn as_json(&self) -> &str {
         &self.text
     }
 
     /// The number of fields.
+    #[inline]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
@@ -89,10 +91,12 @@ impl Record {
     }
 
     /// Names (as JSON text without quotes: escapes stay) and values, in the order they were sent.
+    #[inline]
     pub fn fields(&self) -> impl Iterator<Item = (&str, Raw<'_>)> {
         self.spans.iter().map(|span| (self.slice(span.name), Raw::trusted(self.slice(span.value))))
     }
 
+    #[inline]
     fn slice(&self, (start, end): (u32, u32)) -> &str {
         self.text.get(start as usize..end as usize).unwrap_or_default()
     }
@@ -246,16 +250,19 @@ pub enum JsonKind {
 
 impl<'a> Raw<'a> {
     /// Takes text that is known to be one valid JSON value: it came out of a record or a block.
+    #[inline]
     pub fn trusted(text: &'a str) -> Self {
         Self(text)
     }
 
     /// The JSON text.
+    #[inline]
     pub fn text(self) -> &'a str {
         self.0
     }
 
     /// The kind, from the first byte.
+    #[inline]
     pub fn kind(self) -> JsonKind {
         match self.0.as_bytes().first() {
             Some(b'"') => JsonKind::String,

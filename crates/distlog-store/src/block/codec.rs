@@ -220,7 +220,7 @@ mod tests {
         let parsed = parse_decimal(text);
         assert_eq!(parsed.is_some(), reads, "{text}");
         if let Some((value, scale)) = parsed {
-            for wider in [scale, scale.max(1).min(18)] {
+            for wider in [scale, scale.clamp(1, 18)] {
                 if scale == 0 && wider > 0 {
                     continue; // An integer column holds integers only.
                 }

@@ -3,7 +3,7 @@
 //! | bytes | meaning |
 //! |---|---|
 //! | 1 | codec: 0 constant, 1 dictionary, 2 decimals, 3 lines, 4 sized texts |
-//! | 1 | bit 0: searchable, see [`is_searchable`] |
+//! | 1 | bit 0: searchable, see [`is_searchable`]; bit 1: all values are strings |
 //! | varint | number of values |
 //! | constant | the one text |
 //! | dictionary | varint n ≤ 255, n × (varint length, text), then one byte a value |
@@ -14,7 +14,7 @@
 //! Texts are raw JSON values and come back byte for byte: a codec is chosen only if it can do that.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 
 use memchr::memmem;
 
@@ -36,6 +36,8 @@ pub(crate) struct Column {
     pub(crate) count: usize,
     /// Whether [`Self::find`] may be asked.
     pub(crate) searchable: bool,
+    /// Whether all values are JSON strings.
+    pub(crate) strings: bool,
     kind: Kind,
 }
 
@@ -88,9 +90,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, values: &[&str]) {
     let head = out.len();
     let codec = encode_values(out, values);
     let searchable = codec != DECIMALS && out.get(head..).is_some_and(is_searchable);
+    let strings = values.iter().all(|value| value.starts_with('"'));
     if let Some([first, second]) = out.get_mut(start..start + 2) {
         *first = codec;
-        *second = u8::from(searchable);
+        *second = u8::from(searchable) | u8::from(strings) << 1;
     }
 }
 
@@ -105,38 +108,41 @@ fn encode_values(out: &mut Vec<u8>, values: &[&str]) -> u8 {
         out.push(scale);
         put_deltas(out, numbers);
         DECIMALS
-    } else if values.iter().any(|value| memchr::memchr(b'\n', value.as_bytes()).is_some()) {
-        values.iter().for_each(|value| put_varint(out, value.len() as u64));
-        values.iter().for_each(|value| out.extend_from_slice(value.as_bytes()));
-        SIZED
     } else {
+        let start = out.len();
         for (at, value) in values.iter().enumerate() {
             if at > 0 {
                 out.push(b'\n');
             }
             out.extend_from_slice(value.as_bytes());
         }
-        LINES
+        let lines = memchr::memchr_iter(b'\n', out.get(start..).unwrap_or_default()).count() + 1;
+        if lines == values.len() {
+            return LINES;
+        }
+        out.truncate(start);
+        values.iter().for_each(|value| put_varint(out, value.len() as u64));
+        values.iter().for_each(|value| out.extend_from_slice(value.as_bytes()));
+        SIZED
     }
 }
 
 /// Writes a dictionary if there are few enough texts for how often they come; nothing otherwise.
 fn encode_dictionary(out: &mut Vec<u8>, values: &[&str]) -> bool {
     let bound = DICTIONARY_SIZE.min(values.len() / 2);
-    let mut known: HashMap<&str, u8, Quick> = HashMap::with_capacity_and_hasher(DICTIONARY_SIZE + 1, Quick);
-    let mut texts: Vec<&str> = Vec::new();
+    let mut known = Known { slots: [0; SLOTS], texts: Vec::with_capacity(DICTIONARY_SIZE) };
     let mut codes = Vec::with_capacity(values.len());
+    let mut last = ("", 0);
     for value in values {
-        let next = texts.len();
-        let code = *known.entry(value).or_insert_with(|| {
-            texts.push(value);
-            next as u8
-        });
-        if texts.len() > bound {
+        if *value != last.0 || codes.is_empty() {
+            last = (value, known.code(value));
+        }
+        if known.texts.len() > bound {
             return false;
         }
-        codes.push(code);
+        codes.push(last.1);
     }
+    let texts = known.texts;
     put_varint(out, texts.len() as u64);
     for text in texts {
         put_varint(out, text.len() as u64);
@@ -144,6 +150,36 @@ fn encode_dictionary(out: &mut Vec<u8>, values: &[&str]) -> bool {
     }
     out.extend_from_slice(&codes);
     true
+}
+
+/// Slots of [`Known`]: four times what it ever holds.
+const SLOTS: usize = 1024;
+
+/// The texts met so far and, in a table of open addresses, the code of each plus one.
+struct Known<'a> {
+    slots: [u16; SLOTS],
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    fn code(&mut self, value: &'a str) -> u8 {
+        let mut hasher = Quick.build_hasher();
+        hasher.write(value.as_bytes());
+        let mut at = hasher.finish() as usize;
+        while let Some(slot) = self.slots.get_mut(at % SLOTS) {
+            if *slot == 0 {
+                self.texts.push(value);
+                *slot = self.texts.len() as u16;
+                break;
+            }
+            let code = usize::from(*slot) - 1;
+            if self.texts.get(code) == Some(&value) {
+                return code as u8;
+            }
+            at = at.wrapping_add(1);
+        }
+        (self.texts.len() - 1) as u8
+    }
 }
 
 /// The values as numbers of one scale, if every one prints back.
@@ -184,7 +220,7 @@ impl Column {
             SIZED => Kind::Sized(sized(&mut input, count)?),
             _ => return Err(Error::Damaged { reason: "a column has an unknown codec" }),
         };
-        Ok(Self { count, searchable: flags & 1 == 1, kind })
+        Ok(Self { count, searchable: flags & 1 == 1, strings: flags & 2 == 2, kind })
     }
 
     /// The value at that place, as raw JSON.
@@ -201,6 +237,16 @@ impl Column {
             Kind::Lines { text, ends } => slice(text, ends.get_or_init(|| line_ends(text)), index, 1),
             Kind::Sized(texts) => texts.get(index),
         }
+    }
+
+    /// The same for one value out of many: a number is printed into `scratch`, not the whole column.
+    pub(crate) fn get_one<'a>(&'a self, index: usize, scratch: &'a mut String) -> Option<&'a str> {
+        let Kind::Decimals { scale, values, .. } = &self.kind else { return self.get(index) };
+        let mut bytes = std::mem::take(scratch).into_bytes();
+        bytes.clear();
+        print_decimal(&mut bytes, *values.get(index)?, *scale);
+        *scratch = String::from_utf8(bytes).ok()?;
+        Some(scratch)
     }
 
     /// The numbers and their scale, if the column is of decimals.
@@ -358,7 +404,7 @@ fn print(values: &[i64], scale: u8) -> Texts {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Quick;
 
-impl std::hash::BuildHasher for Quick {
+impl BuildHasher for Quick {
     type Hasher = QuickHasher;
 
     fn build_hasher(&self) -> QuickHasher {
@@ -369,7 +415,7 @@ impl std::hash::BuildHasher for Quick {
 /// The state of [`Quick`].
 pub(crate) struct QuickHasher(u64);
 
-impl std::hash::Hasher for QuickHasher {
+impl Hasher for QuickHasher {
     fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {

@@ -102,9 +102,17 @@ struct Loaded {
 
 impl Loaded {
     fn get(&self, row: usize) -> Option<&str> {
+        self.column.get(self.place(row)?)
+    }
+
+    fn get_one<'a>(&'a self, row: usize, scratch: &'a mut String) -> Option<&'a str> {
+        self.column.get_one(self.place(row)?, scratch)
+    }
+
+    fn place(&self, row: usize) -> Option<usize> {
         match &self.places {
-            None => self.column.get(row),
-            Some(places) => self.column.get(*places.get(row)? as usize),
+            None => Some(row),
+            Some(places) => Some(*places.get(row)? as usize),
         }
     }
 }

@@ -75,13 +75,15 @@ impl<'b> Assembler<'b> {
         let shape =
             directory.rows.get(row).and_then(|shape| directory.shapes.get(*shape as usize)).ok_or(MISFIT)?;
         let mut builder = RecordBuilder::with_capacity(1024);
-        let (mut key, mut context) = (None, String::new());
+        let (mut key, mut context, mut number) = (None, String::new(), String::new());
         for column in shape {
             let (name, loaded) = self.columns.get(*column as usize).ok_or(MISFIT)?;
-            let value = loaded.get(row).ok_or(MISFIT)?;
             if *name == KEY {
-                key = Some(value);
-            } else if *name == "context"
+                key = loaded.get(row);
+                continue;
+            }
+            let value = loaded.get_one(row, &mut number).ok_or(MISFIT)?;
+            if *name == "context"
                 && let Some(key) = key.take()
             {
                 context.clear();

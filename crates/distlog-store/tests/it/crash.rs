@@ -30,7 +30,7 @@ fn child_that_appends_until_it_is_killed() {
         let mark = Mark { producer: [7; 16], epoch: 1, next_sequence: next + size };
         next = store.append(now, records(next..next + size), &[mark]).unwrap().end;
         writeln!(out, "acked {next}").and_then(|()| out.flush()).unwrap();
-        if size % 5 == 0 {
+        if size.is_multiple_of(5) {
             store.maintain(now).unwrap();
         }
         size = size * 7 % 611 + 1;

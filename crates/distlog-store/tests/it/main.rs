@@ -1,5 +1,7 @@
 //! The store's promises, from outside.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in what tests share too")]
+
 mod crash;
 mod damage;
 mod follow;

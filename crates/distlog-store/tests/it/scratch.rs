@@ -64,7 +64,7 @@ pub(crate) fn record(number: u64) -> Record {
             &format!("record {number} says {}", ["Hello", "goodbye", "nothing"][(number % 7 % 3) as usize]),
         )
         .int("number", number as i64);
-    if number % 4 != 0 {
+    if !number.is_multiple_of(4) {
         let goal = distlog::GoalId::from_root(root((number % 5) as u8));
         builder.raw(
             "context",
