@@ -1,9 +1,9 @@
 """A plugin in ten lines: how many warnings each logger has had, written to a file.
 
-    processors:
-      counter: {type: python, plugin: "count_by_logger:CountByLogger", path: [examples/plugins], options: {file: counts.json}}
-    rules:
-      warnings: {when: "level>=warning", to: [counter]}
+processors:
+  counter: {type: python, plugin: "count_by_logger:CountByLogger", path: [examples/plugins], options: {file: counts.json}}
+rules:
+  warnings: {when: "level>=warning", to: [counter]}
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def run(plugin: Plugin, source: int, target: int) -> None:
         try:
             if match is None or match(record):
                 plugin.handle(record)
-        except Exception as error:  # noqa: BLE001: the plugin's own mistake refuses this record and no other.
+        except Exception as error:  # The plugin's own mistake refuses this record and no other.
             traceback.print_exc()
             answers.rejected(offset, f"{type(error).__name__}: {error}")
         else:
@@ -134,7 +134,7 @@ def main(arguments: list[str]) -> int:
     options = json.loads(os.environ.get("DISTLOG_PLUGIN_OPTIONS", "null"))
     try:
         plugin = load(arguments[0], options)
-    except Exception:  # noqa: BLE001: whatever the plugin's module does wrong, the daemon's log shows it.
+    except Exception:  # Whatever the module does wrong, the daemon's log shows it.
         traceback.print_exc()
         return 1
     run(plugin, 0, answers)

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import zmq
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -13,9 +13,13 @@ import pytest
 from .conftest import Client, counted, record, until
 
 DUP_BOMB = b"\x80\x02" + b"]" + b"(" + b"2" * 30 + b"t" + b"." + b"2" * 28
-LAUGHS = b"\x80\x02](]q\x00" + b"".join(
-    b"(" + b"h" + bytes([level]) + (b"h" + bytes([level])) * 9 + b"lq" + bytes([level + 1]) for level in range(40)
-) + b"e."
+LAUGHS = (
+    b"\x80\x02](]q\x00"
+    + b"".join(
+        b"(" + b"h" + bytes([level]) + (b"h" + bytes([level])) * 9 + b"lq" + bytes([level + 1]) for level in range(40)
+    )
+    + b"e."
+)
 
 
 class Evil:

@@ -239,9 +239,7 @@ def test_a_new_processor_starts_at_the_beginning(
     until(lambda: len(lines(daemon.folder / "late.jsonl")) == 1, "the early record")
 
 
-def test_store_false_still_feeds_processors(
-    make_daemon: Callable[..., Any], connect: Callable[[Any], Client]
-) -> None:
+def test_store_false_still_feeds_processors(make_daemon: Callable[..., Any], connect: Callable[[Any], Client]) -> None:
     """Without a store to search, processors work as ever."""
     daemon = make_daemon()
     daemon.configure("store: false\nrules: {a: {to: [f]}}\nprocessors: {f: {type: file, path: f.jsonl}}\n")

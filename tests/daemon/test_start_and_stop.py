@@ -54,7 +54,9 @@ def test_what_is_no_configuration(tmp_path: Path, kind: str) -> None:
 
 def test_check_says_what_is_guaranteed(tmp_path: Path) -> None:
     """A sentence for every source and processor."""
-    (tmp_path / "distlogd.yaml").write_text("processors: {f: {type: file, path: x.log}, p: {type: exec, command: [page]}}\n")
+    (tmp_path / "distlogd.yaml").write_text(
+        "processors: {f: {type: file, path: x.log}, p: {type: exec, command: [page]}}\n"
+    )
     ended = distlogd("check", cwd=tmp_path)
     assert ended.returncode == 0
     assert "source apps (tcp://127.0.0.1:5010): at most once" in ended.stdout
@@ -111,7 +113,10 @@ def test_a_port_in_use(make_daemon: Callable[..., Any], tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         for text, says in [
             (f'http: {{listen: "127.0.0.1:{port}"}}\nsources: {{a: {{pull: "tcp://127.0.0.1:0"}}}}\n', "http: {listen"),
-            (f'sources: {{a: {{pull: "tcp://127.0.0.1:{port}"}}}}\nhttp: {{listen: "127.0.0.1:0"}}\n', "sources: {a: {pull"),
+            (
+                f'sources: {{a: {{pull: "tcp://127.0.0.1:{port}"}}}}\nhttp: {{listen: "127.0.0.1:0"}}\n',
+                "sources: {a: {pull",
+            ),
         ]:
             file = tmp_path / "d.yaml"
             file.write_text(text)

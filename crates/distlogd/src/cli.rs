@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands;
 use crate::config::{self, Config};
 use crate::daemon::{self, Start};
 use crate::error::{EXIT_OTHER, Error};
 use crate::processors::{Kind, REGISTRY};
 use crate::report::say;
-use crate::commands;
 
 /// The daemon of distlog: takes log records over 0MQ, stores them, and feeds processors and viewers.
 #[derive(Parser)]
@@ -102,7 +102,9 @@ impl Which {
     ) -> Result<bool, Error> {
         let file = config::find(self.file.or(self.config), std::env::var_os("DISTLOG_CONFIG"));
         let config = config::load(file.as_deref(), kinds)?;
-        let name = file.as_deref().map_or_else(|| "what is built in".to_owned(), |file: &Path| file.display().to_string());
+        let name = file
+            .as_deref()
+            .map_or_else(|| "what is built in".to_owned(), |file: &Path| file.display().to_string());
         let mut out = std::io::stdout().lock();
         let answer = answer(&name, &config, &mut out)?;
         out.flush().map_err(cannot_write)?;
@@ -120,5 +122,9 @@ fn data_directory() -> Result<PathBuf, Error> {
     named("DISTLOG_DATA")
         .or_else(|| Some(named("XDG_DATA_HOME")?.join("distlog")))
         .or_else(|| Some(named("HOME")?.join(".local/share/distlog")))
-        .ok_or_else(|| Error::Other("distlogd: there is no home directory to keep records in. Give one with --data.".to_owned()))
+        .ok_or_else(|| {
+            Error::Other(
+                "distlogd: there is no home directory to keep records in. Give one with --data.".to_owned(),
+            )
+        })
 }

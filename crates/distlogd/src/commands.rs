@@ -20,13 +20,22 @@ pub(crate) fn check(name: &str, config: &Config, out: &mut impl Write) -> std::i
         writeln!(out, "source {} ({}): {PULL_GUARANTEE}.", source.name, source.endpoint)?;
     }
     for processor in &config.processors {
-        writeln!(out, "processor {} ({}): {}.", processor.name, processor.kind, processor.settings.guarantee())?;
+        writeln!(
+            out,
+            "processor {} ({}): {}.",
+            processor.name,
+            processor.kind,
+            processor.settings.guarantee()
+        )?;
         if let Some(limit) = processor.give_up {
             writeln!(out, "    and given up, counted as failed, after {limit:?} of retrying.")?;
         }
     }
     if config.store.buffer_only {
-        writeln!(out, "store: false: records are kept as a buffer of 256 MiB for the processors; a processor that falls further behind misses some, counted.")?;
+        writeln!(
+            out,
+            "store: false: records are kept as a buffer of 256 MiB for the processors; a processor that falls further behind misses some, counted."
+        )?;
     }
     match config.tests.len() {
         0 => Ok(()),
@@ -41,7 +50,14 @@ pub(crate) fn test(name: &str, config: &Config, out: &mut impl Write) -> std::io
         let differences = differences(case, config);
         if !differences.is_empty() {
             failed += 1;
-            writeln!(out, "{name}:{}:{}: {} failed: {}", case.place.line, case.place.column, case.name, differences.join("; "))?;
+            writeln!(
+                out,
+                "{name}:{}:{}: {} failed: {}",
+                case.place.line,
+                case.place.column,
+                case.name,
+                differences.join("; ")
+            )?;
         }
     }
     let count = config.tests.len();
@@ -50,7 +66,12 @@ pub(crate) fn test(name: &str, config: &Config, out: &mut impl Write) -> std::io
 }
 
 /// Reads records, one line of JSON each, and says what becomes of every one.
-pub(crate) fn explain(config: &Config, input: &mut impl BufRead, as_json: bool, out: &mut impl Write) -> Result<(), Error> {
+pub(crate) fn explain(
+    config: &Config,
+    input: &mut impl BufRead,
+    as_json: bool,
+    out: &mut impl Write,
+) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::Other(format!("distlogd: cannot go on: {error}"));
     let mut line = String::new();
     let mut number = 0;
@@ -63,8 +84,9 @@ pub(crate) fn explain(config: &Config, input: &mut impl BufRead, as_json: bool, 
         if line.trim().is_empty() {
             continue;
         }
-        let record = Record::from_json(line.trim())
-            .map_err(|error| Error::Other(format!("line {number} is no record: {error}. Write one JSON object a line.")))?;
+        let record = Record::from_json(line.trim()).map_err(|error| {
+            Error::Other(format!("line {number} is no record: {error}. Write one JSON object a line."))
+        })?;
         let fate = Fate::of(&testcase::complete(&record), config);
         let written = if as_json { fate.write_json(number, out) } else { fate.write_text(number, out) };
         written.map_err(failed)?;
@@ -83,7 +105,11 @@ struct Fate<'a> {
 impl<'a> Fate<'a> {
     fn of(record: &Record, config: &'a Config) -> Self {
         let Route { rules, to, dropped } = config.rules.route(record);
-        let rules = rules.iter().filter_map(|at| config.rules.list().get(*at)).map(|rule| rule.name.as_str()).collect();
+        let rules = rules
+            .iter()
+            .filter_map(|at| config.rules.list().get(*at))
+            .map(|rule| rule.name.as_str())
+            .collect();
         let (mut taken, mut turned_away) = (Vec::new(), Vec::new());
         for processor in to.iter().filter_map(|at| config.processors.get(*at)) {
             let list = if processor.when.matches(record) { &mut taken } else { &mut turned_away };
@@ -93,7 +119,11 @@ impl<'a> Fate<'a> {
     }
 
     fn write_text(&self, number: usize, out: &mut impl Write) -> std::io::Result<()> {
-        let rules = if self.rules.is_empty() { "no rule matches".to_owned() } else { format!("rules {}", self.rules.join(", ")) };
+        let rules = if self.rules.is_empty() {
+            "no rule matches".to_owned()
+        } else {
+            format!("rules {}", self.rules.join(", "))
+        };
         let mut fate = if self.dropped {
             "dropped".to_owned()
         } else if self.to.is_empty() {
@@ -111,7 +141,10 @@ impl<'a> Fate<'a> {
         let list = |names: &[&str]| names.iter().map(|name| json::quoted(name)).collect::<Vec<_>>().join(",");
         let (rules, to, away) = (list(&self.rules), list(&self.to), list(&self.turned_away));
         let dropped = self.dropped;
-        writeln!(out, "{{\"line\":{number},\"rules\":[{rules}],\"to\":[{to}],\"turned_away\":[{away}],\"dropped\":{dropped}}}")
+        writeln!(
+            out,
+            "{{\"line\":{number},\"rules\":[{rules}],\"to\":[{to}],\"turned_away\":[{away}],\"dropped\":{dropped}}}"
+        )
     }
 }
 
@@ -123,7 +156,11 @@ fn differences(case: &TestCase, config: &Config) -> Vec<String> {
         if let Some(expected) = expected {
             let wanted: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
             if wanted != found.iter().copied().collect() {
-                differences.push(format!("expected {what} [{}], got [{}]", expected.join(", "), found.join(", ")));
+                differences.push(format!(
+                    "expected {what} [{}], got [{}]",
+                    expected.join(", "),
+                    found.join(", ")
+                ));
             }
         }
     };

@@ -51,7 +51,8 @@ pub(crate) fn run(start: Start) -> Result<(), Error> {
     let config = config::load(start.file.as_deref(), &start.kinds)?;
     let store = open_store(&start.data, &config.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Error::Other(format!("distlogd: cannot start its threads: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Error::Other(format!("distlogd: cannot start its threads: {error}")))?;
     let result = runtime.block_on(async {
         let sockets = Sockets::bind(&config).await?;
         let signals = Signals::listen()?;
@@ -64,7 +65,10 @@ pub(crate) fn run(start: Start) -> Result<(), Error> {
 fn open_store(data: &Path, wanted: &config::Store) -> Result<Store, Error> {
     let options = Options { keep_age: wanted.age, keep_bytes: wanted.size, ..Options::default() };
     make_private(data).map_err(|error| {
-        Error::Other(format!("distlogd: cannot make the data directory {}: {error}. Give another with --data.", data.display()))
+        Error::Other(format!(
+            "distlogd: cannot make the data directory {}: {error}. Give another with --data.",
+            data.display()
+        ))
     })?;
     Store::open(data, options).map_err(|error| {
         let data = data.display();
@@ -120,7 +124,10 @@ impl Sockets {
     /// ` pull=tcp://… http=http://…`
     fn addresses(&self) -> String {
         let pulls = self.sources.iter().map(|source| format!(" pull={}", source.local_endpoint()));
-        let http = self.http.iter().filter_map(|(http, _)| Some(format!(" http=http://{}", http.local_addr().ok()?)));
+        let http = self
+            .http
+            .iter()
+            .filter_map(|(http, _)| Some(format!(" http=http://{}", http.local_addr().ok()?)));
         pulls.chain(http).collect()
     }
 }
@@ -134,7 +141,9 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self, Error> {
-        let one = |kind| signal(kind).map_err(|error| Error::Other(format!("distlogd: cannot wait for signals: {error}")));
+        let one = |kind| {
+            signal(kind).map_err(|error| Error::Other(format!("distlogd: cannot wait for signals: {error}")))
+        };
         Ok(Self {
             terminate: one(SignalKind::terminate())?,
             interrupt: one(SignalKind::interrupt())?,
@@ -181,9 +190,12 @@ impl Daemon {
     fn start_processors(&mut self, config: Config) -> Result<(), Error> {
         for (place, one) in config.processors.into_iter().enumerate() {
             let name = one.name.clone();
-            let job = Job { name: one.name, place, when: one.when, give_up: one.give_up, settings: one.settings };
+            let job =
+                Job { name: one.name, place, when: one.when, give_up: one.give_up, settings: one.settings };
             let handle = runner::spawn(job, self.shared.clone());
-            let failed = |error| Error::Other(format!("distlogd: cannot start a thread for processor `{name}`: {error}"));
+            let failed = |error| {
+                Error::Other(format!("distlogd: cannot start a thread for processor `{name}`: {error}"))
+            };
             self.runners.push(handle.map_err(failed)?);
         }
         Ok(())
@@ -200,7 +212,9 @@ impl Daemon {
         let receivers: Vec<JoinHandle<()>> = sockets
             .sources
             .into_iter()
-            .map(|source| tokio::spawn(receiver::run(source, queue.clone(), Arc::clone(&room), stopped.clone())))
+            .map(|source| {
+                tokio::spawn(receiver::run(source, queue.clone(), Arc::clone(&room), stopped.clone()))
+            })
             .collect();
         drop(queue);
         self.shared.health.set_accepting(true);
@@ -220,10 +234,19 @@ impl Daemon {
         if let Some(viewers) = viewers {
             tokio::time::timeout(VIEWERS, viewers).await.ok();
         }
-        if complete { Ok(()) } else { Err(Error::Other("distlogd: the disk failed to the end; some records are not in the store".to_owned())) }
+        if complete {
+            Ok(())
+        } else {
+            Err(Error::Other(
+                "distlogd: the disk failed to the end; some records are not in the store".to_owned(),
+            ))
+        }
     }
 
-    fn start_writer(&mut self, batches: std::sync::mpsc::Receiver<Batch>) -> Result<std::thread::JoinHandle<bool>, Error> {
+    fn start_writer(
+        &mut self,
+        batches: std::sync::mpsc::Receiver<Batch>,
+    ) -> Result<std::thread::JoinHandle<bool>, Error> {
         let failed = || Error::Other("distlogd: cannot start the writer's thread".to_owned());
         let writer = Writer {
             store: self.store.take().ok_or_else(failed)?,
@@ -232,11 +255,17 @@ impl Daemon {
             health: Arc::clone(&self.shared.health),
             give_up_at_stop: DRAIN,
         };
-        let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&batches));
+        let thread =
+            std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&batches));
         thread.map_err(|_| failed())
     }
 
-    fn serve_http(&self, listener: TcpListener, http: Http, mut end: watch::Receiver<bool>) -> JoinHandle<()> {
+    fn serve_http(
+        &self,
+        listener: TcpListener,
+        http: Http,
+        mut end: watch::Receiver<bool>,
+    ) -> JoinHandle<()> {
         let state = api::State {
             reader: self.shared.reader.clone(),
             stats: Arc::clone(&self.shared.stats),

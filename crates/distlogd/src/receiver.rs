@@ -55,7 +55,8 @@ pub(crate) async fn run(
 /// Puts a batch into the queue when there is room; `false` if nobody takes it any more.
 async fn forward(messages: Vec<Message>, queue: &Sender<Batch>, room: &Arc<Semaphore>) -> bool {
     let received = crate::now();
-    let bytes = messages.iter().flat_map(|message| message.frames()).map(|frame| frame.as_ref().len()).sum::<usize>();
+    let bytes =
+        messages.iter().flat_map(|message| message.frames()).map(|frame| frame.as_ref().len()).sum::<usize>();
     let held = bytes + messages.len() * MESSAGE_OVERHEAD;
     let permits = u32::try_from(held.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
     let Ok(room) = Arc::clone(room).acquire_many_owned(permits).await else { return false };

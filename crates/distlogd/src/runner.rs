@@ -149,7 +149,10 @@ impl Handle {
         if !self.thread.is_finished() {
             say(&format!("distlogd: processor `{}` does not end, and was left behind", self.name));
         } else if self.thread.join().is_err() {
-            say(&format!("distlogd: processor `{}` ended with a panic; its cursor stays where it was", self.name));
+            say(&format!(
+                "distlogd: processor `{}` ended with a panic; its cursor stays where it was",
+                self.name
+            ));
         }
     }
 }
@@ -360,12 +363,15 @@ impl Runner {
             let count = gone.end.saturating_sub(gone.start);
             self.stats.expired.add(count);
             let name = &self.job.name;
-            say(&format!("distlogd: processor `{name}` missed {count} records: retention removed them before it read them"));
+            say(&format!(
+                "distlogd: processor `{name}` missed {count} records: retention removed them before it read them"
+            ));
         }
     }
 
     fn save(&mut self, next: u64, at_once: bool) {
-        let due = self.saved.is_none_or(|(saved, when)| saved != next && (at_once || when.elapsed() >= SAVE_EVERY));
+        let due =
+            self.saved.is_none_or(|(saved, when)| saved != next && (at_once || when.elapsed() >= SAVE_EVERY));
         if due {
             match self.shared.cursors.save(&self.job.name, next) {
                 Ok(()) => self.saved = Some((next, Instant::now())),

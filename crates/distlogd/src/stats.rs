@@ -9,7 +9,6 @@
 //! Counters are atomics that only grow. They start at zero with the process, as Prometheus expects.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -188,8 +187,7 @@ fn labelled(page: &mut String, name: &str, about: &str, label: &str, counts: &La
 }
 
 fn family(page: &mut String, name: &str, kind: &str, about: &str) {
-    // Writing to a String cannot fail.
-    drop(write!(page, "# HELP {name} {about}\n# TYPE {name} {kind}\n"));
+    page.push_str(&format!("# HELP {name} {about}\n# TYPE {name} {kind}\n"));
 }
 
 fn line(page: &mut String, name: &str, label: Option<(&str, &str)>, value: u64) {

@@ -24,7 +24,7 @@ use crate::rules::Rules;
 use crate::stats::Stats;
 
 /// Bytes of messages between the sockets and the store.
-pub(crate) const QUEUE_BYTES: usize = 32 << 20;
+pub(crate) const QUEUE_BYTES: usize = 16 << 20;
 /// How long after a commit the next one waits for company.
 const GATHER: Duration = Duration::from_millis(4);
 /// A commit this large waits for nobody.
@@ -95,7 +95,9 @@ impl Writer {
         for batch in &batches {
             self.stats.received.add(batch.messages.len() as u64);
             self.stats.received_bytes.add(batch.bytes as u64);
-            records.extend(batch.messages.iter().filter_map(|message| self.decode(message, batch.received, &rules)));
+            records.extend(
+                batch.messages.iter().filter_map(|message| self.decode(message, batch.received, &rules)),
+            );
         }
         if !records.is_empty() {
             let count = records.len();

@@ -106,16 +106,21 @@ pub(super) fn read(root: &Node, directory: &Path, kinds: &[Kind], problems: &Pro
     config.http = http(&top, insecure);
     config.store = store(&top);
     let processors = top.section("processors");
-    let names: Vec<String> = processors.iter().flat_map(Section::names).map(|(name, _)| name.text.clone()).collect();
+    let names: Vec<String> =
+        processors.iter().flat_map(Section::names).map(|(name, _)| name.text.clone()).collect();
     for (name, node) in processors.iter().flat_map(Section::names) {
         check_name(&name.text, name.place, problems);
         config.processors.extend(processor(&name.text, node, directory, kinds, problems));
     }
     let rules = top.section("rules");
-    let read = rules.iter().flat_map(Section::names).filter_map(|(name, node)| rule(&name.text, node, &names, problems));
+    let read = rules
+        .iter()
+        .flat_map(Section::names)
+        .filter_map(|(name, node)| rule(&name.text, node, &names, problems));
     config.rules = Rules::new(read.collect());
     if let Some(node) = top.node("tests") {
-        let rule_names: Vec<&str> = rules.iter().flat_map(Section::names).map(|(name, _)| name.text.as_str()).collect();
+        let rule_names: Vec<&str> =
+            rules.iter().flat_map(Section::names).map(|(name, _)| name.text.as_str()).collect();
         config.tests = testcase::read(node, &rule_names, &names, problems);
     }
     top.finish();
@@ -127,10 +132,14 @@ fn sources(node: &Node, insecure: bool, problems: &Problems) -> Vec<Source> {
     let sources: Vec<Source> =
         section.names().filter_map(|(name, node)| source(&name.text, node, insecure, problems)).collect();
     for (at, source) in sources.iter().enumerate() {
-        let twice = sources.iter().take(at).find(|other| other.endpoint == source.endpoint && !is_any_port(source));
+        let twice =
+            sources.iter().take(at).find(|other| other.endpoint == source.endpoint && !is_any_port(source));
         if let Some(other) = twice {
             let place = section.place_of(&source.name);
-            let text = format!("`{}` and `{}` have the same address {}. Change one.", other.name, source.name, source.endpoint);
+            let text = format!(
+                "`{}` and `{}` have the same address {}. Change one.",
+                other.name, source.name, source.endpoint
+            );
             problems.add(place, text);
         }
     }
@@ -147,7 +156,9 @@ fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Optio
     let section = Section::new(node, format!("source `{name}`"), problems)?;
     for later in ["router", "jetstream"] {
         if section.has(later) {
-            let text = format!("`{later}` sources are not part of this version. Use `pull`, or take the source out.");
+            let text = format!(
+                "`{later}` sources are not part of this version. Use `pull`, or take the source out."
+            );
             problems.add(section.place_of(later), text);
             section.finish();
             return None;
@@ -157,7 +168,10 @@ fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Optio
     section.finish();
     let address = endpoint.text.strip_prefix("tcp://");
     let Some(address) = address.filter(|address| port(address).is_some()) else {
-        let text = format!("`{}` is no address to listen on. Write {PULL}, or another address and port.", endpoint.text);
+        let text = format!(
+            "`{}` is no address to listen on. Write {PULL}, or another address and port.",
+            endpoint.text
+        );
         problems.add(endpoint.place, text);
         return None;
     };
@@ -175,7 +189,10 @@ fn http(top: &Section<'_>, insecure: bool) -> Option<Http> {
     if let Some(listen) = section.text("listen") {
         let address = listen.text.strip_prefix("http://").unwrap_or(&listen.text).trim_end_matches('/');
         if port(address).is_none() {
-            let text = format!("`{}` is no address to listen on. Write {HTTP}, or another address and port.", listen.text);
+            let text = format!(
+                "`{}` is no address to listen on. Write {HTTP}, or another address and port.",
+                listen.text
+            );
             section.problems().add(listen.place, text);
         }
         refuse_open(address, listen.place, insecure, section.problems());
@@ -195,7 +212,9 @@ fn store(top: &Section<'_>) -> Store {
         store.age = keep.duration("age");
         store.size = keep.size("size");
         if store.size.is_some_and(|size| size < 1 << 20) {
-            section.problems().add(keep.place_of("size"), "`size` is too small to keep anything. Write at least 1MiB.");
+            section
+                .problems()
+                .add(keep.place_of("size"), "`size` is too small to keep anything. Write at least 1MiB.");
         }
         keep.finish();
     }
@@ -237,12 +256,16 @@ fn rule(name: &str, node: &Node, processors: &[String], problems: &Problems) -> 
     let drop = section.flag("drop").unwrap_or(false);
     let stop = section.flag("stop").unwrap_or(false);
     let said = ["to", "drop", "stop"].iter().any(|key| section.has(key));
-    section.finish();
-    if !said {
-        problems.add(section.place(), format!("rule `{name}` does nothing. Give it `to: […]`, `drop: true` or `stop: true`."));
+    // An unknown key was meant to be one of these.
+    if section.finish() && !said {
+        problems.add(
+            section.place(),
+            format!("rule `{name}` does nothing. Give it `to: […]`, `drop: true` or `stop: true`."),
+        );
     }
     if drop && !named.is_empty() {
-        let text = format!("rule `{name}` drops its records, so it cannot send them on. Take out `to` or `drop`.");
+        let text =
+            format!("rule `{name}` drops its records, so it cannot send them on. Take out `to` or `drop`.");
         problems.add(section.place_of("to"), text);
     }
     let to = named.iter().filter_map(|text| find(text, processors, problems)).collect();
@@ -263,7 +286,10 @@ fn find(name: &Text, processors: &[String], problems: &Problems) -> Option<usize
 fn check_name(name: &str, place: Place, problems: &Problems) {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
-        let text = format!("`{}` cannot be a name. Use up to 64 letters, digits, `-`, `_` and `.`.", name.escape_debug());
+        let text = format!(
+            "`{}` cannot be a name. Use up to 64 letters, digits, `-`, `_` and `.`.",
+            name.escape_debug()
+        );
         problems.add(place, text);
     }
 }
@@ -291,7 +317,8 @@ fn port(address: &str) -> Option<u16> {
         return Some(address.port());
     }
     let (host, port) = address.rsplit_once(':')?;
-    let named = host == "*" || (!host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)));
+    let named = host == "*"
+        || (!host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)));
     let port = if port == "*" { "0" } else { port };
     if named { port.parse().ok() } else { None }
 }

@@ -78,7 +78,8 @@ fn read_file(file: &Path) -> Result<String, String> {
         return Err("it is larger than 1 MiB. A configuration is not: is it the right file?".to_owned());
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err("it is empty. Write a configuration in it, or leave --config out for what is built in.".to_owned());
+        return Err("it is empty. Write a configuration in it, or leave --config out for what is built in."
+            .to_owned());
     }
     if bytes.contains(&0) {
         return Err("it is no text. Is it the right file?".to_owned());

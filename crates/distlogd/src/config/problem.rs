@@ -100,13 +100,17 @@ pub fn advice<'a>(wrong: &str, what: &str, possible: impl IntoIterator<Item = &'
     let mut names: Vec<&str> = possible.into_iter().collect();
     names.sort_unstable();
     let near = nearest(wrong, &names).map(|name| format!("Did you mean `{name}`? ")).unwrap_or_default();
-    if names.is_empty() { format!("There are no {what} yet.") } else { format!("{near}{what}: {}.", names.join(", ")) }
+    if names.is_empty() {
+        format!("There are no {what} yet.")
+    } else {
+        format!("{near}{what}: {}.", names.join(", "))
+    }
 }
 
 /// The name most like the wrong one, if any is like it at all.
 fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
     let wrong = wrong.to_lowercase();
-    let bound = (wrong.chars().count() / 3).clamp(1, 3);
+    let bound = (wrong.chars().count() / 2).clamp(1, 3);
     let near = |name: &&&str| {
         let differs = distance(&wrong, &name.to_lowercase());
         let begins = wrong.len() >= 3 && (name.starts_with(&wrong) || wrong.starts_with(**name));
@@ -117,7 +121,8 @@ fn nearest<'a>(wrong: &str, names: &[&'a str]) -> Option<&'a str> {
 
 /// How many letters must be put in, taken out, replaced or swapped with their neighbour (Damerau's distance).
 fn distance(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().take(64).collect(), right.chars().take(64).collect());
+    let (left, right): (Vec<char>, Vec<char>) =
+        (left.chars().take(64).collect(), right.chars().take(64).collect());
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=right.len()).collect();
     for (row, from) in left.iter().enumerate() {
@@ -126,10 +131,8 @@ fn distance(left: &str, right: &str) -> usize {
             let at = |line: &[usize], place: usize| line.get(place).copied().unwrap_or(usize::MAX / 2);
             let replaced = at(&last, column) + usize::from(from != to);
             let mut best = replaced.min(at(&last, column + 1) + 1).min(at(&now, column) + 1);
-            let swapped = row > 0
-                && column > 0
-                && left.get(row - 1) == Some(to)
-                && right.get(column - 1) == Some(from);
+            let swapped =
+                row > 0 && column > 0 && left.get(row - 1) == Some(to) && right.get(column - 1) == Some(from);
             if swapped {
                 best = best.min(at(&before_last, column - 1) + 1);
             }
@@ -146,9 +149,13 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (left, right, expected) in
-            [("", "abc", 3), ("rules", "rules", 0), ("rulez", "rules", 1), ("pgaer", "pager", 1), ("a", "b", 1)]
-        {
+        for (left, right, expected) in [
+            ("", "abc", 3),
+            ("rules", "rules", 0),
+            ("rulez", "rules", 1),
+            ("pgaer", "pager", 1),
+            ("a", "b", 1),
+        ] {
             assert_eq!(distance(left, right), expected, "{left} {right}");
         }
     }

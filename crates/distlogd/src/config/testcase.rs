@@ -42,7 +42,13 @@ pub fn read(node: &Node, rules: &[&str], processors: &[String], problems: &Probl
     items.iter().enumerate().filter_map(read).collect()
 }
 
-fn case(at: usize, node: &Node, rules: &[&str], processors: &[&str], problems: &Problems) -> Option<TestCase> {
+fn case(
+    at: usize,
+    node: &Node,
+    rules: &[&str],
+    processors: &[&str],
+    problems: &Problems,
+) -> Option<TestCase> {
     let section = Section::new(node, "a test", problems)?;
     let name = section.text("name").map_or_else(|| format!("test {}", at + 1), |name| name.text);
     let given = given(&section);
@@ -61,7 +67,10 @@ fn case(at: usize, node: &Node, rules: &[&str], processors: &[&str], problems: &
 
 fn given(section: &Section<'_>) -> Option<Record> {
     let Some(serde_json::Value::Object(fields)) = section.json("given") else {
-        section.problems().add(section.place_of("given"), "a test needs `given`: the fields of a record, `{name: app, msg: hello}`.");
+        section.problems().add(
+            section.place_of("given"),
+            "a test needs `given`: the fields of a record, `{name: app, msg: hello}`.",
+        );
         return None;
     };
     let record = Record::from_json(&serde_json::Value::Object(fields).to_string()).ok()?;
@@ -101,5 +110,12 @@ pub fn complete(record: &Record) -> Record {
     builder.finish()
 }
 
-const LEVELS: [(&str, i64); 7] =
-    [("DEBUG", 10), ("INFO", 20), ("WARNING", 30), ("ERROR", 40), ("CRITICAL", 50), ("WARN", 30), ("FATAL", 50)];
+const LEVELS: [(&str, i64); 7] = [
+    ("DEBUG", 10),
+    ("INFO", 20),
+    ("WARNING", 30),
+    ("ERROR", 40),
+    ("CRITICAL", 50),
+    ("WARN", 30),
+    ("FATAL", 50),
+];

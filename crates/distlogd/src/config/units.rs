@@ -44,7 +44,8 @@ fn parts(text: &str) -> Option<Vec<(&str, &str)>> {
     while !rest.is_empty() {
         let (count, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
         let after = after.trim_start();
-        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let (unit, after) =
+            after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
         if count.is_empty() || unit.is_empty() {
             return None;
         }
@@ -76,14 +77,28 @@ mod tests {
         {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for wrong in ["", "10", "MiB", "10Mib", "10 MiB 5", "1KiB2B", "-5MiB", "1e3", "99999999999TiB", "1..5KiB", "1_000B"] {
+        for wrong in [
+            "",
+            "10",
+            "MiB",
+            "10Mib",
+            "10 MiB 5",
+            "1KiB2B",
+            "-5MiB",
+            "1e3",
+            "99999999999TiB",
+            "1..5KiB",
+            "1_000B",
+        ] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn durations() {
-        for (text, seconds) in [("0s", 0), ("7d", 604_800), ("1h30m", 5_400), ("2 w", 1_209_600), ("1.5m", 90)] {
+        for (text, seconds) in
+            [("0s", 0), ("7d", 604_800), ("1h30m", 5_400), ("2 w", 1_209_600), ("1.5m", 90)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for wrong in ["", "10", "d", "10:30", "7 days", "1h 30", "-1h", "99999999999999w"] {

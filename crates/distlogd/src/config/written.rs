@@ -44,7 +44,14 @@ impl<'a> Section<'a> {
             // `rules:` with nothing below it is an empty section.
             Value::Scalar(scalar) if scalar.is_nothing() => {
                 let asked = RefCell::default();
-                Some(Self { what, place: node.place, entries: &[], asked, finished: Cell::new(false), problems })
+                Some(Self {
+                    what,
+                    place: node.place,
+                    entries: &[],
+                    asked,
+                    finished: Cell::new(false),
+                    problems,
+                })
             }
             _ => {
                 problems.add(node.place, format!("{what} must be a mapping: keys and values, `key: value`."));
@@ -135,7 +142,10 @@ impl<'a> Section<'a> {
         let scalar = self.scalar(key)?;
         let found = as_flag(scalar);
         if found.is_none() {
-            let text = format!("`{key}` is `{}`, which is neither true nor false. Write true or false.", scalar.text);
+            let text = format!(
+                "`{key}` is `{}`, which is neither true nor false. Write true or false.",
+                scalar.text
+            );
             self.problems.add(scalar.place, text);
         }
         found
@@ -188,7 +198,7 @@ impl<'a> Section<'a> {
             Err(error) => {
                 let place = scalar.place_of(error.at.start, self.problems.source());
                 let help = error.help.map(|help| format!(" {}", sentence(&help))).unwrap_or_default();
-                self.problems.add(place, format!("{}{help}", sentence(&error.message)));
+                self.problems.add(place, format!("bad filter: {}{help}", ending(&error.message)));
                 None
             }
         }
@@ -199,16 +209,24 @@ impl<'a> Section<'a> {
         self.node(key).map(json)
     }
 
-    /// Refuses the keys that nobody asked for.
-    pub fn finish(&self) {
+    /// Refuses the keys that nobody asked for; `true` if there are none.
+    pub fn finish(&self) -> bool {
         if self.finished.replace(true) {
-            return;
+            return true;
         }
         let asked = self.asked.borrow();
-        for (key, _) in self.entries.iter().filter(|(key, _)| !asked.contains(&key.text.as_str())) {
-            let advice = advice(&key.text, "Keys here", asked.iter().copied().collect::<std::collections::BTreeSet<_>>());
+        let unknown = self.entries.iter().filter(|(key, _)| !asked.contains(&key.text.as_str()));
+        let mut found = false;
+        for (key, _) in unknown {
+            found = true;
+            let advice = advice(
+                &key.text,
+                "Keys here",
+                asked.iter().copied().collect::<std::collections::BTreeSet<_>>(),
+            );
             self.problems.add(key.place, format!("{} has no key `{}`. {advice}", self.what, key.text));
         }
+        !found
     }
 
     fn unit<T>(&self, key: &'static str, kind: &str, read: fn(&str) -> Result<T, &'static str>) -> Option<T> {
@@ -216,7 +234,8 @@ impl<'a> Section<'a> {
         match read(&scalar.text) {
             Ok(value) => Some(value),
             Err(form) => {
-                self.problems.add(scalar.place, format!("`{key}` is `{}`, which is no {kind}. {form}", scalar.text));
+                self.problems
+                    .add(scalar.place, format!("`{key}` is `{}`, which is no {kind}. {form}", scalar.text));
                 None
             }
         }
@@ -227,11 +246,13 @@ impl<'a> Section<'a> {
         match &node.value {
             Value::Scalar(scalar) => Some(scalar),
             Value::List(_) => {
-                self.problems.add(node.place, format!("`{key}` is one value, not a list. Write `{key}: value`."));
+                self.problems
+                    .add(node.place, format!("`{key}` is one value, not a list. Write `{key}: value`."));
                 None
             }
             Value::Map(_) => {
-                self.problems.add(node.place, format!("`{key}` is one value, not a mapping. Write `{key}: value`."));
+                self.problems
+                    .add(node.place, format!("`{key}` is one value, not a mapping. Write `{key}: value`."));
                 None
             }
         }
@@ -248,7 +269,9 @@ pub fn json(node: &Node) -> serde_json::Value {
             .or_else(|| as_number(scalar))
             .unwrap_or_else(|| Json::String(scalar.text.clone())),
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
-        Value::Map(entries) => Json::Object(entries.iter().map(|(key, node)| (key.text.clone(), json(node))).collect()),
+        Value::Map(entries) => {
+            Json::Object(entries.iter().map(|(key, node)| (key.text.clone(), json(node))).collect())
+        }
     }
 }
 
@@ -263,7 +286,9 @@ fn as_flag(scalar: &Scalar) -> Option<bool> {
 fn as_number(scalar: &Scalar) -> Option<serde_json::Value> {
     let text = scalar.text.strip_prefix('+').unwrap_or(&scalar.text);
     let based = |prefix, radix| {
-        let digits = text.strip_prefix(prefix).filter(|digits: &&str| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let digits = text
+            .strip_prefix(prefix)
+            .filter(|digits: &&str| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
         digits.and_then(|digits| i64::from_str_radix(digits, radix).ok())
     };
     let looks = text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit() || c == '.');
@@ -277,7 +302,14 @@ fn as_number(scalar: &Scalar) -> Option<serde_json::Value> {
 }
 
 /// Ends a text as a sentence.
-fn sentence(text: &str) -> String {
+fn ending(text: &str) -> String {
     let text = text.trim();
     if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// Makes a text a sentence.
+fn sentence(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    ending(&(first + letters.as_str()))
 }

@@ -70,7 +70,8 @@ impl Scalar {
             ScalarStyle::Literal | ScalarStyle::Folded => self.place_in_block(at, source),
             _ => Place {
                 line: self.place.line,
-                column: self.place.column + columns(written, self.style, self.text.get(..at).unwrap_or(&self.text)),
+                column: self.place.column
+                    + columns(written, self.style, self.text.get(..at).unwrap_or(&self.text)),
             },
         }
     }
@@ -79,8 +80,10 @@ impl Scalar {
     fn place_in_block(&self, at: usize, source: &str) -> Place {
         let before = self.text.get(..at).unwrap_or(&self.text);
         let (line, column) = (before.matches('\n').count(), before.rsplit('\n').next().unwrap_or_default());
-        let first = source.lines().enumerate().skip(self.place.line).find(|(_, text)| !text.trim().is_empty());
-        let (top, indent) = first.map_or((self.place.line, 0), |(at, text)| (at, text.len() - text.trim_start().len()));
+        let header = source.lines().nth(self.place.line - 1).and_then(|line| line.chars().nth(self.place.column - 1));
+        let above = self.place.line - usize::from(!matches!(header, Some('|' | '>')));
+        let first = source.lines().enumerate().skip(above).find(|(_, text)| !text.trim().is_empty());
+        let (top, indent) = first.map_or((above, 0), |(at, text)| (at, text.len() - text.trim_start().len()));
         Place { line: top + 1 + line, column: 1 + indent + column.chars().count() }
     }
 }
@@ -119,7 +122,8 @@ pub(super) fn read(problems: &Problems) -> Option<Node> {
     options.emit_comments = false;
     options.flow_nesting_limit = DEPTH;
     options.block_nesting_limit = DEPTH;
-    let mut builder = Builder { problems, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
+    let mut builder =
+        Builder { problems, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, documents: 0 };
     for next in Parser::new_from_str_with_options(problems.source(), options) {
         match next {
             Ok((event, span)) => builder.take(event, span)?,
@@ -195,7 +199,10 @@ impl Builder<'_> {
                 let advice = "Write the keys out: what is in force then stands in one place.";
                 self.problems.add(scalar.place, format!("merge keys (`<<`) are not allowed. {advice}"));
             } else if let Some((first, _)) = entries.iter().find(|(name, _)| name.text == scalar.text) {
-                let text = format!("`{}` stands here twice; first on line {}. Keep one.", scalar.text, first.place.line);
+                let text = format!(
+                    "`{}` stands here twice; first on line {}. Keep one.",
+                    scalar.text, first.place.line
+                );
                 self.problems.add(scalar.place, text);
             }
             *key = Some(scalar);
@@ -230,7 +237,8 @@ impl Builder<'_> {
     /// A collection cannot be a key.
     fn refuse_as_key(&self, at: Place) -> Option<()> {
         if let Some((Open::Map(_, None), ..)) = self.stack.last() {
-            self.problems.add(at, "a key must be plain text. If this is a `{…}` placeholder, put it in quotes.");
+            self.problems
+                .add(at, "a key must be plain text. If this is a `{…}` placeholder, put it in quotes.");
             return None;
         }
         Some(())
@@ -239,7 +247,8 @@ impl Builder<'_> {
     fn count(&mut self, nodes: usize, at: Place) -> Option<()> {
         self.nodes += nodes;
         if self.nodes > NODES {
-            self.problems.add(at, format!("the file means more than {NODES} values from here on. Use fewer aliases."));
+            self.problems
+                .add(at, format!("the file means more than {NODES} values from here on. Use fewer aliases."));
             return None;
         }
         Some(())
@@ -268,7 +277,13 @@ impl Builder<'_> {
         match self.stack.last_mut() {
             None => self.root = Some(node),
             Some((Open::List(items), ..)) => items.push(node),
-            Some((Open::Map(entries, key), ..)) => entries.push((key.take()?, node)),
+            Some((Open::Map(entries, key), ..)) => {
+                let key = key.take()?;
+                // A merge key has been refused already; that it is also unknown is no news.
+                if !(key.plain && key.text == "<<") {
+                    entries.push((key, node));
+                }
+            }
         }
         Some(())
     }

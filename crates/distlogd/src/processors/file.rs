@@ -68,7 +68,9 @@ struct FileSettings {
 
 fn read(section: &Section<'_>, surroundings: &Surroundings) -> Option<Box<dyn Settings>> {
     let path = section.required_text("path");
-    let root = section.text("root").map_or_else(|| surroundings.directory.clone(), |root| surroundings.directory.join(root.text));
+    let root = section
+        .text("root")
+        .map_or_else(|| surroundings.directory.clone(), |root| surroundings.directory.join(root.text));
     let format = match section.choice("format", &["jsonl", "text"]) {
         Some("text") => Format::Text,
         _ => Format::Jsonl,
@@ -94,7 +96,14 @@ impl Settings for FileSettings {
     }
 
     fn build(&self, _running: Running) -> Box<dyn Processor> {
-        Box::new(Files { settings: self.clone(), folder: None, open: HashMap::new(), names: HashSet::new(), turn: 0, written: HashSet::new() })
+        Box::new(Files {
+            settings: self.clone(),
+            folder: None,
+            open: HashMap::new(),
+            names: HashSet::new(),
+            turn: 0,
+            written: HashSet::new(),
+        })
     }
 }
 
@@ -125,7 +134,8 @@ impl Processor for Files {
     fn start(&mut self) -> Result<(), Failure> {
         if self.folder.is_none() {
             let root = &self.settings.root;
-            let reason = |error| Failure::retry(format!("cannot open the directory {}: {error}", root.display()));
+            let reason =
+                |error| Failure::retry(format!("cannot open the directory {}: {error}", root.display()));
             self.folder = Some(Folder::root(root).map_err(reason)?);
         }
         Ok(())
@@ -144,7 +154,9 @@ impl Processor for Files {
 
     fn flush(&mut self, _deadline: Instant) -> Result<(), Failure> {
         for open in self.open.values() {
-            open.file.sync_data().map_err(|error| Failure::retry(format!("cannot sync {}: {error}", open.name)))?;
+            open.file
+                .sync_data()
+                .map_err(|error| Failure::retry(format!("cannot sync {}: {error}", open.name)))?;
         }
         Ok(())
     }
@@ -181,7 +193,9 @@ impl Files {
         let rotation = self.settings.rotation;
         let open = self.opened(path)?;
         open.used = turn;
-        if let Some(rotation) = rotation.filter(|rotation| open.bytes > 0 && open.bytes + text.len() as u64 > rotation.size) {
+        if let Some(rotation) =
+            rotation.filter(|rotation| open.bytes > 0 && open.bytes + text.len() as u64 > rotation.size)
+        {
             rotation.rotate(&open.folder, &open.name)?;
             (open.file, open.bytes) = open.folder.append(&open.name)?;
         }
@@ -211,7 +225,8 @@ impl Files {
 
     fn close_longest_unused(&mut self) {
         if self.open.len() >= OPEN
-            && let Some(path) = self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone())
+            && let Some(path) =
+                self.open.iter().min_by_key(|(_, open)| open.used).map(|(path, _)| path.clone())
         {
             self.open.remove(&path);
         }

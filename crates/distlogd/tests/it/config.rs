@@ -38,8 +38,16 @@ fn unknown_keys_are_named_with_the_nearest() {
         "d.yaml:1:1: the configuration has no key `rulez`. Did you mean `rules`? Keys here: http, insecure, processors, rules, sources, store, tests.\n\
          d.yaml:2:1: the configuration has no key `procesors`. Did you mean `processors`? Keys here: http, insecure, processors, rules, sources, store, tests.",
     );
-    wrong_at("processors:\n  a: {type: file, path: x, rotate: {size: 1MiB, complress: zstd}}\n", "2:49", "Did you mean `compress`?");
-    wrong_at("processors:\n  a: {type: file, pfad: x, path: y}\n", "2:20", "processor `a` has no key `pfad`. Keys here");
+    wrong_at(
+        "processors:\n  a: {type: file, path: x, rotate: {size: 1MiB, complress: zstd}}\n",
+        "2:49",
+        "Did you mean `compress`?",
+    );
+    wrong_at(
+        "processors:\n  a: {type: file, pfad: x, path: y}\n",
+        "2:19",
+        "processor `a` has no key `pfad`. Keys here",
+    );
     wrong_at("rules:\n  a: {wenn: x, stop: true}\n", "2:7", "Did you mean `when`?");
     wrong_at("store: {keep: {ages: 7d}}\n", "1:16", "Did you mean `age`?");
     wrong_at("http: {listn: '127.0.0.1:1'}\n", "1:8", "Did you mean `listen`?");
@@ -59,8 +67,16 @@ fn a_rule_that_names_no_processor() {
 #[test]
 fn rules_that_mean_nothing() {
     wrong_at("rules:\n  a: {when: x}\n", "2:6", "rule `a` does nothing");
-    wrong_at("rules:\n  a: {to: [b], drop: true}\nprocessors: {b: {type: exec, command: x}}\n", "2:11", "cannot send them on");
-    wrong_at("rules:\n  a: {drop: yes}\n", "2:13", "`drop` is `yes`, which is neither true nor false. Write true or false.");
+    wrong_at(
+        "rules:\n  a: {to: [b], drop: true}\nprocessors: {b: {type: exec, command: x}}\n",
+        "2:11",
+        "cannot send them on",
+    );
+    wrong_at(
+        "rules:\n  a: {drop: yes}\n",
+        "2:13",
+        "`drop` is `yes`, which is neither true nor false. Write true or false.",
+    );
     wrong_at("rules:\n  a: {drop: \"true\"}\n", "2:13", "neither true nor false");
     wrong_at("rules:\n  - {drop: true}\n", "2:3", "`rules` must be a mapping");
     wrong_at("rules:\n  a b: {stop: true}\n", "2:8", "cannot be a name");
@@ -69,9 +85,9 @@ fn rules_that_mean_nothing() {
 #[test]
 fn a_bad_filter_is_shown_inside_its_text() {
     wrong_at("rules:\n  a: {when: 'level>=error (x', stop: true}\n", "2:27", "never closed");
-    let text = "rules:\n  a:\n    when: \"x\\\"y level>=banana\"\n    stop: true\n";
+    let text = "rules:\n  a:\n    when: \"\\x41bc level>=banana\"\n    stop: true\n";
     let found = parse(text).err().unwrap();
-    assert!(found.starts_with("d.yaml:3:25: "), "{found}");
+    assert!(found.starts_with("d.yaml:3:26: "), "{found}");
     let text = "rules:\n  a:\n    when: |\n      level>=error\n      lvl:::x (\n    stop: true\n";
     let found = parse(text).err().unwrap();
     assert!(found.starts_with("d.yaml:5:"), "{found}");
@@ -82,7 +98,11 @@ fn a_bad_filter_is_shown_inside_its_text() {
 
 #[test]
 fn sizes_and_durations_have_units() {
-    wrong_at("store: {keep: {size: 20}}\n", "1:22", "`size` is `20`, which is no size. A size is a number and a unit");
+    wrong_at(
+        "store: {keep: {size: 20}}\n",
+        "1:22",
+        "`size` is `20`, which is no size. A size is a number and a unit",
+    );
     wrong_at("store: {keep: {size: 20Gib}}\n", "1:22", "no size");
     wrong_at("store: {keep: {age: 7}}\n", "1:21", "no duration");
     wrong_at("store: {keep: {age: 10:30}}\n", "1:21", "`10:30`");
@@ -95,13 +115,21 @@ fn sizes_and_durations_have_units() {
 
 #[test]
 fn processors_that_cannot_be() {
-    wrong_at("processors:\n  a: {type: fil, path: x}\n", "2:13", "there is no processor type `fil`. Did you mean `file`? Types: exec, file, python.");
+    wrong_at(
+        "processors:\n  a: {type: fil, path: x}\n",
+        "2:13",
+        "there is no processor type `fil`. Did you mean `file`? Types: exec, file, python.",
+    );
     wrong_at("processors:\n  a: {path: x}\n", "2:6", "processor `a` needs `type`");
     wrong_at("processors:\n  a: {type: file}\n", "2:6", "processor `a` needs `path`");
     wrong_at("processors:\n  a: {type: exec}\n", "2:6", "needs `command`");
     wrong_at("processors:\n  a: {type: python, plugin: nothing}\n", "2:29", "`package.module:Class`");
     wrong_at("processors:\n  a: {type: file, path: '{logger'}\n", "2:25", "not closed");
-    wrong_at("processors:\n  a: {type: file, path: x, format: xml}\n", "2:36", "`format` cannot be `xml`. Possible: jsonl, text.");
+    wrong_at(
+        "processors:\n  a: {type: file, path: x, format: xml}\n",
+        "2:36",
+        "`format` cannot be `xml`. Possible: jsonl, text.",
+    );
     wrong_at("processors:\n  a: {type: file, path: x, retry: {give_up: 1h, n: 2}}\n", "2:49", "no key `n`");
     wrong_at("processors:\n  a: {type: file, path: {logger}.jsonl}\n", "2:33", "put the text in quotes");
 }
@@ -115,21 +143,36 @@ fn addresses() {
     wrong_at("sources: {a: {pull: 'tcp://[::]:5010'}}\n", "1:21", "insecure: true");
     wrong_at("sources: {a: {pull: '127.0.0.1:5010'}}\n", "1:21", "no address to listen on");
     wrong_at("sources: {a: {pull: 'tcp://127.0.0.1:99999'}}\n", "1:21", "no address");
-    wrong_at("sources: {a: {router: 'tcp://127.0.0.1:5011'}}\n", "1:23", "`router` sources are not part of this version");
-    wrong_at("sources:\n  a: {pull: 'tcp://127.0.0.1:1'}\n  b: {pull: 'tcp://127.0.0.1:1'}\n", "3:6", "same address");
-    let config = right("insecure: true\nsources: {a: {pull: 'tcp://*:5010'}}\nhttp: {listen: '0.0.0.0:5012'}\n");
+    wrong_at(
+        "sources: {a: {router: 'tcp://127.0.0.1:5011'}}\n",
+        "1:23",
+        "`router` sources are not part of this version",
+    );
+    wrong_at(
+        "sources:\n  a: {pull: 'tcp://127.0.0.1:1'}\n  b: {pull: 'tcp://127.0.0.1:1'}\n",
+        "3:6",
+        "same address",
+    );
+    let config =
+        right("insecure: true\nsources: {a: {pull: 'tcp://*:5010'}}\nhttp: {listen: '0.0.0.0:5012'}\n");
     assert_eq!(config.sources.first().unwrap().endpoint, "tcp://*:5010");
-    right("sources: {a: {pull: 'tcp://[::1]:5010'}, b: {pull: 'tcp://localhost:*'}}\nhttp: {listen: 'localhost:0'}\n");
+    right(
+        "sources: {a: {pull: 'tcp://[::1]:5010'}, b: {pull: 'tcp://localhost:*'}}\nhttp: {listen: 'localhost:0'}\n",
+    );
     assert!(right("http: false\n").http.is_none());
 }
 
 #[test]
 fn yaml_that_is_refused() {
     wrong_at("store:\n\tkeep: {}\n", "2:2", "a tab indents this line");
-    wrong_at("rules: !!python/object/apply:os.system [ls]\n", "1:8", "the tag `!!python/object/apply:os.system` is not allowed");
+    wrong_at(
+        "rules: !!python/object/apply:os.system {}\n",
+        "1:8",
+        "the tag `!!python/object/apply:os.system` is not allowed",
+    );
     wrong_at("rules: {a: {stop: !!bool true}}\n", "1:19", "the tag `!!bool`");
     wrong_at("rules: &a {x: *a}\n", "1:15", "inside its own anchor");
-    wrong_at("rules: {a: &a {stop: true}, b: {<<: *a}}\n", "1:33", "merge keys");
+    wrong_at("rules: {a: &a {stop: true}, b: {<<: *a, stop: true}}\n", "1:33", "merge keys");
     wrong_at("rules: {a: *nothing}\n", "1:12", "");
     wrong_at("store: {}\nstore: {}\n", "2:1", "`store` stands here twice; first on line 1");
     wrong_at("store: {}\n---\nstore: {}\n", "2:1", "a second document");
@@ -153,18 +196,29 @@ fn bombs_are_refused_at_once() {
     let deep_block: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     let sequences = "- ".repeat(20_000);
     let keys = format!("{{{}", "? ".repeat(50_000));
-    for (name, bomb) in [("laughs", laughs), ("flow", deep_flow), ("block", deep_block), ("sequences", sequences), ("keys", keys)] {
+    for (name, bomb) in [
+        ("laughs", laughs),
+        ("flow", deep_flow),
+        ("block", deep_block),
+        ("sequences", sequences),
+        ("keys", keys),
+    ] {
         let begun = Instant::now();
         let found = parse(&bomb).err().unwrap_or_else(|| panic!("{name} was accepted"));
         assert!(begun.elapsed() < Duration::from_secs(1), "{name}: {:?}", begun.elapsed());
-        let place = found.strip_prefix("d.yaml:").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
+        let place =
+            found.strip_prefix("d.yaml:").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
         assert!(place.is_some(), "{name}: {found}");
     }
 }
 
 #[test]
 fn tests_are_checked_too() {
-    wrong_at("tests:\n  - {given: {msg: x}, expect: {rules: [errors]}}\n", "2:40", "there is no rule `errors`");
+    wrong_at(
+        "tests:\n  - {given: {msg: x}, expect: {rules: [errors]}}\n",
+        "2:40",
+        "there is no rule `errors`",
+    );
     wrong_at("tests:\n  - {expect: {to: []}}\n", "2:5", "a test needs `given`");
     wrong_at("tests:\n  - {given: {msg: x}}\n", "2:5", "a test needs `expect`");
     wrong_at("tests: {given: {}}\n", "1:8", "`tests` must be a list");
@@ -177,7 +231,15 @@ fn all_mistakes_of_a_file_are_named_in_one_run() {
     let places: Vec<&str> = found.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
-        ["d.yaml:2:12", "d.yaml:2:21", "d.yaml:3:13", "d.yaml:5:13", "d.yaml:6:6", "d.yaml:7:21", "d.yaml:8:1"],
+        [
+            "d.yaml:2:12",
+            "d.yaml:2:21",
+            "d.yaml:3:13",
+            "d.yaml:5:13",
+            "d.yaml:6:6",
+            "d.yaml:7:21",
+            "d.yaml:8:1"
+        ],
         "{found}"
     );
 }
@@ -201,9 +263,15 @@ fn what_is_right_is_understood() {
          tests:\n\
          \x20 - {given: {levelname: ERROR, name: app.web, msg: boom}, expect: {rules: [errors, all], to: [pager, errors-file, archive]}}\n",
     );
-    assert_eq!(config.processors.iter().map(|one| one.kind).collect::<Vec<_>>(), ["file", "file", "exec", "python"]);
+    assert_eq!(
+        config.processors.iter().map(|one| one.kind).collect::<Vec<_>>(),
+        ["file", "file", "exec", "python"]
+    );
     assert_eq!(config.processors.get(2).unwrap().give_up, Some(Duration::from_secs(3600)));
-    assert_eq!(config.rules.list().iter().map(|rule| rule.to.clone()).collect::<Vec<_>>(), [vec![2, 1], vec![], vec![0]]);
+    assert_eq!(
+        config.rules.list().iter().map(|rule| rule.to.clone()).collect::<Vec<_>>(),
+        [vec![2, 1], vec![], vec![0]]
+    );
     assert_eq!(config.tests.len(), 1);
     for nothing in ["# only a comment\n", "rules:\nprocessors: ~\n", "{}"] {
         assert_eq!(right(nothing).sources.len(), 1, "{nothing}");
@@ -217,7 +285,10 @@ fn what_is_right_is_understood() {
 fn files_that_are_no_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let load = |name: &str| {
-        config::load(Some(&folder.path().join(name)), REGISTRY).err().map(|error| error.to_string()).unwrap_or_default()
+        config::load(Some(&folder.path().join(name)), REGISTRY)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     };
     std::fs::write(folder.path().join("empty"), " \n").unwrap();
     std::fs::write(folder.path().join("binary"), b"\x7fELF\0\0").unwrap();

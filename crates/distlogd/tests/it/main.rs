@@ -1,5 +1,5 @@
 //! The daemon's parts, through the crate's own doors. Running programs are tested in `tests/daemon`, in Python.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod api;
 mod config;

@@ -34,7 +34,8 @@ fn union_once_each_drop_and_stop() {
 
 #[test]
 fn a_stop_before_a_drop_keeps_the_record() {
-    let rules = Rules::new(vec![rule("level>=error", &[0], false, true), rule("logger=noise", &[], true, false)]);
+    let rules =
+        Rules::new(vec![rule("level>=error", &[0], false, true), rule("logger=noise", &[], true, false)]);
     assert!(rules.dropped_by(&record(40, "noise")).is_none());
     assert!(rules.dropped_by(&record(10, "noise")).is_some());
 }

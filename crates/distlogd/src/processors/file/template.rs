@@ -149,7 +149,7 @@ fn value<'a>(record: &'a Record, name: &str) -> Cow<'a, str> {
 fn encode(value: &str) -> String {
     let mut name = String::with_capacity(value.len());
     for (at, character) in value.chars().enumerate() {
-        let hides = (at == 0 && character == '.') || (at == 0 && value.starts_with(super::OVERFLOW));
+        let hides = at == 0 && (character == '.' || value.starts_with(super::OVERFLOW));
         if hides || matches!(character, '/' | '%' | '\\') || misleads(character) {
             let mut bytes = [0; 4];
             for byte in character.encode_utf8(&mut bytes).bytes() {

@@ -30,7 +30,7 @@ fn values_become_names() {
         ("{level}-{host}-{message}", r#"{"levelname":"INFO","hostname":"h","msg":"m"}"#, "INFO-h-m"),
         ("{{{logger}}}", r#"{"name":"x"}"#, "{x}"),
         ("{time}/{time:%H}.log", "{}", "2023-11-14/22.log"),
-        ("{logger}", &long, &format!("{}~29e8edb5", "x".repeat(91))),
+        ("{logger}", &long, &format!("{}~22310915", "x".repeat(91))),
     ] {
         assert_eq!(rendered(path, json), expected, "{path} {json}");
     }
@@ -58,7 +58,7 @@ fn mistakes_are_named() {
         ("{}", "no placeholder"),
         ("{a b}", "no placeholder"),
         ("{logger:%Y}", "only {time:…}"),
-        ("{time:%Q!}", "no time format"),
+        ("{time:%}", "no time format"),
         ("{a}/../x", "`..`"),
         ("{a}//x", "empty name"),
     ] {
