@@ -160,6 +160,7 @@ fn what_is_no_record_is_refused() {
         (b"}g5\n.", "bad pickle at byte 1: nothing in the memo there"),
         (b"}(0a.", "bad pickle at byte 3: nothing on the stack"),
         (b"(a.", "bad pickle at byte 1: nothing on the stack"),
+        (b"}K\x01K\x02(s.", "bad pickle at byte 6: nothing on the stack"),
         (b"}t.", "bad pickle at byte 1: no mark"),
         (b"K\x01K\x02a.", "bad pickle at byte 4: only lists are appended to"),
         (b"]K\x01K\x02s.", "bad pickle at byte 5: only dicts have items"),
