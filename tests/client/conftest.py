@@ -111,6 +111,8 @@ def run(collector: Collector) -> Callable[..., subprocess.CompletedProcess[str]]
         source: str, *arguments: str, timeout: float = 30, check: bool = True, endpoint: str | None = None, **more: str
     ) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "ENDPOINT": endpoint or collector.endpoint, **more}
+        # Since 3.12 the interpreter warns of any fork beside a thread.
+        environment["PYTHONWARNINGS"] = "ignore::DeprecationWarning"
         command = [sys.executable, "-c", PROLOGUE + textwrap.dedent(source), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=check)
 
