@@ -19,7 +19,7 @@ pub(crate) fn check(name: &str, config: &Config, out: &mut impl Write) -> std::i
     for source in &config.sources {
         writeln!(out, "source {} ({}): {PULL_GUARANTEE}.", source.name, source.endpoint)?;
     }
-    for processor in &config.processors {
+    for (place, processor) in config.processors.iter().enumerate() {
         writeln!(
             out,
             "processor {} ({}): {}.",
@@ -27,6 +27,9 @@ pub(crate) fn check(name: &str, config: &Config, out: &mut impl Write) -> std::i
             processor.kind,
             processor.settings.guarantee()
         )?;
+        if !config.rules.list().iter().any(|rule| rule.to.contains(&place)) {
+            writeln!(out, "    but no rule sends it anything: name it in the `to` of one.")?;
+        }
         if let Some(limit) = processor.give_up {
             writeln!(out, "    and given up, counted as failed, after {limit:?} of retrying.")?;
         }

@@ -110,7 +110,7 @@ impl Sockets {
         let http = match &config.http {
             None => None,
             Some(http) => {
-                let bound = TcpListener::bind(http.listen.replace('*', "0.0.0.0")).await;
+                let bound = TcpListener::bind(plain_address(&http.listen)).await;
                 let bound = bound.map_err(|error| {
                     let advice = "Is another distlogd running? Stop it, or change `http: {listen: …}`.";
                     Error::Other(format!("distlogd: cannot listen on {}: {error}. {advice}", http.listen))
@@ -130,6 +130,12 @@ impl Sockets {
             .filter_map(|(http, _)| Some(format!(" http=http://{}", http.local_addr().ok()?)));
         pulls.chain(http).collect()
     }
+}
+
+/// `*` as a host is every address, as a port any free one.
+fn plain_address(listen: &str) -> String {
+    let (host, port) = listen.rsplit_once(':').unwrap_or((listen, "0"));
+    format!("{}:{}", if host == "*" { "0.0.0.0" } else { host }, if port == "*" { "0" } else { port })
 }
 
 /// The signals that mean something.

@@ -13,6 +13,7 @@
 //! - **Stop**: a runner that is told to drain ends when it has read everything, or at the deadline; the processor is
 //!   flushed once in any case.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a processor may take to flush.
 pub const FLUSH: Duration = Duration::from_secs(5);
+/// The pause after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// A processor that keeps failing says so at most this often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -148,11 +151,9 @@ impl Handle {
         }
         if !self.thread.is_finished() {
             say(&format!("distlogd: processor `{}` does not end, and was left behind", self.name));
-        } else if self.thread.join().is_err() {
-            say(&format!(
-                "distlogd: processor `{}` ended with a panic; its cursor stays where it was",
-                self.name
-            ));
+        } else {
+            // Panics were caught in it.
+            self.thread.join().ok();
         }
     }
 }
@@ -161,13 +162,31 @@ impl Handle {
 pub fn spawn(job: Job, shared: Shared) -> std::io::Result<Handle> {
     let stop = Arc::new(Stop::default());
     let name = job.name.clone();
-    let runner = Runner::new(job, shared, Arc::clone(&stop));
-    let thread = std::thread::Builder::new().name(format!("to {name}")).spawn(move || runner.run())?;
+    let watched = Arc::clone(&stop);
+    let thread = std::thread::Builder::new().name(format!("to {name}"));
+    let thread = thread.spawn(move || run_again_after_panics(&Arc::new(job), &shared, &watched))?;
     Ok(Handle { name, stop, thread })
 }
 
+/// A panic is a mistake in a processor. It costs that processor a pause and the batch another try, and nobody else anything.
+fn run_again_after_panics(job: &Arc<Job>, shared: &Shared, stop: &Arc<Stop>) {
+    loop {
+        let runner = Runner::new(Arc::clone(job), shared.clone(), Arc::clone(stop));
+        if catch_unwind(AssertUnwindSafe(|| runner.run())).is_ok() {
+            return;
+        }
+        let text = "it ended with a panic and is started again; this is a mistake in its code";
+        say(&format!("distlogd: processor `{}`: {text}", job.name));
+        shared.health.report(&format!("processor {}", job.name), text.to_owned());
+        if stop.is_draining() {
+            return;
+        }
+        stop.pause(AFTER_PANIC);
+    }
+}
+
 struct Runner {
-    job: Job,
+    job: Arc<Job>,
     shared: Shared,
     stop: Arc<Stop>,
     stats: Arc<ProcessorStats>,
@@ -187,7 +206,7 @@ struct Trouble {
 }
 
 impl Runner {
-    fn new(job: Job, shared: Shared, stop: Arc<Stop>) -> Self {
+    fn new(job: Arc<Job>, shared: Shared, stop: Arc<Stop>) -> Self {
         let stats = shared.stats.processor(&job.name);
         let running = Running { stop: Arc::clone(&stop), stats: Arc::clone(&stats) };
         let processor = job.settings.build(running);

@@ -236,9 +236,13 @@ impl Files {
 /// The record's file; `_overflow` for a new name when there are too many.
 fn name(template: &Template, entry: &Entry, names: &mut HashSet<String>) -> String {
     let timeless = template.render(entry, false);
-    if names.contains(&timeless) || names.len() < NAMES {
-        names.insert(timeless);
-        return template.render(entry, true);
+    let known = names.contains(&timeless);
+    if known || names.len() < NAMES {
+        let path = if template.has_times() { template.render(entry, true) } else { timeless.clone() };
+        if !known {
+            names.insert(timeless);
+        }
+        return path;
     }
     OVERFLOW.to_owned()
 }

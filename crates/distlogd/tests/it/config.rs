@@ -180,7 +180,7 @@ fn yaml_that_is_refused() {
     wrong_at("- a\n", "1:1", "the configuration must be a mapping");
     wrong_at("just text\n", "1:1", "the configuration must be a mapping");
     wrong_at("rules: {[a]: 1}\n", "1:9", "a key must be plain text");
-    wrong_at("rules: {a: 'unclosed}\n", "1:12", "");
+    wrong_at("rules: {a: 'unclosed}\n", "2:1", "Look at the line above");
     wrong_at("rules: {a: {stop: [true]}}\n", "1:19", "one value, not a list");
 }
 

@@ -114,9 +114,12 @@ impl Settings for Scripted {
 impl Processor for Scripted {
     fn process(&mut self, batch: &[Entry]) -> Result<(), Failure> {
         let offsets: Vec<u64> = batch.iter().map(|entry| entry.offset).collect();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(offsets.clone());
-        (self.script)(calls.len(), &offsets)
+        let call = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(offsets.clone());
+            calls.len()
+        };
+        (self.script)(call, &offsets)
     }
 
     fn flush(&mut self, _deadline: Instant) -> Result<(), Failure> {
@@ -224,4 +227,61 @@ fn a_dead_processor_changes_nothing_for_the_others() {
     assert_eq!(alive.calls().concat(), (0..2_000).collect::<Vec<u64>>());
     assert_eq!((bed.stats.lag(&dead), bed.stats.lag(&stats)), (2_000, 0));
     handles.into_iter().for_each(stop);
+}
+
+#[test]
+fn a_panic_costs_the_processor_a_pause_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bed = Bed::new(folder.path());
+    let end = bed.append(0..3);
+    let panics = Arc::new(Mutex::new(1));
+    let left = Arc::clone(&panics);
+    let processor = Scripted::new(move |_, _| {
+        let mut left = left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *left > 0 {
+            *left -= 1;
+            drop(left);
+            panic!("on purpose");
+        }
+        Ok(())
+    });
+    let handle = bed.start(Box::new(processor), "it", "", None);
+    let stats = bed.stats.processor("it");
+    wait_until("all read", || stats.position.get() == end);
+    stop(handle);
+    assert_eq!((stats.read.get(), stats.handled.get()), (3, 3));
+}
+
+#[test]
+fn records_that_retention_removed_are_counted_as_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Options { keep_bytes: Some(512 << 10), segment_bytes: 64 << 10, ..Options::default() };
+    let mut bed =
+        Bed { store: Store::open(&folder.path().join("data"), small).unwrap(), stats: Arc::default() };
+    bed.store.cursors().save("it", 0).unwrap();
+    let mut random = 1_u64;
+    let mut end = 0;
+    for _ in 0..200 {
+        let mut record = || {
+            let noise: String = (0..100)
+                .map(|_| {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    format!("{:x}", random >> 33)
+                })
+                .collect();
+            Record::from_json(&format!(r#"{{"name":"app","message":"{noise}"}}"#)).unwrap()
+        };
+        let records = (0..20).map(|_| record()).collect();
+        end = bed.store.append(1, records, &[]).unwrap().end;
+        bed.store.maintain(1).unwrap();
+    }
+    let first = bed.store.reader().bounds().start;
+    assert!(first > 0, "retention removed nothing");
+    let processor = Scripted::new(|_, _| Ok(()));
+    let handle = bed.start(Box::new(processor.clone()), "it", "", None);
+    let stats = bed.stats.processor("it");
+    wait_until("all read", || stats.position.get() == end);
+    stop(handle);
+    assert_eq!(stats.expired.get(), first);
+    assert_eq!(processor.calls().concat(), (first..end).collect::<Vec<u64>>());
 }

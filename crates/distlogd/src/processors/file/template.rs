@@ -105,6 +105,11 @@ fn placeholder(inside: &str) -> Result<Piece, String> {
 }
 
 impl Template {
+    /// Whether the path depends on the time.
+    pub(super) fn has_times(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Time(_)))
+    }
+
     /// The record's path below the root. Without times, it is what the number of different files is counted by.
     pub(super) fn render(&self, entry: &Entry, times: bool) -> String {
         let mut path = String::new();
