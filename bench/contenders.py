@@ -209,7 +209,7 @@ class Rsyslog(ToFile):
         """It comes from Debian."""
         if not install("rsyslogd", ["rsyslog", "rsyslog-czmq"]):
             return "rsyslogd is not installed (Debian: rsyslog, rsyslog-czmq)"
-        modules = [path for path in Path("/usr/lib").glob("**/rsyslog/imczmq.so")]
+        modules = list(Path("/usr/lib").glob("**/rsyslog/imczmq.so"))
         return None if modules else "rsyslog has no imczmq (Debian: rsyslog-czmq)"
 
     def command(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import socket
 import statistics
@@ -29,6 +30,13 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of the process so far, all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def foreign_cpu_seconds() -> float:
+    """Processor time the whole machine has used so far, less our own and that of programs we have started and ended."""
+    user, nice, system, _, _, interrupts, soft = map(int, Path("/proc/stat").read_text().split()[1:8])
+    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (user + nice + system + interrupts + soft) / TICKS - sum(one.ru_utime + one.ru_stime for one in own)
 
 
 def peak_memory(pid: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import daemon
 import report
 import store_figures
-from machine import commit, describe, target
+from machine import commit, describe, foreign_cpu_seconds, target
 
 HERE = Path(__file__).parent
 RAW = HERE / "results.json"
@@ -44,7 +45,7 @@ def main() -> int:
 def measured(part: str, quick: bool) -> dict[str, Any]:
     """One part's lines, with when, where and of what commit."""
     target().mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
+    began, foreign = time.monotonic(), foreign_cpu_seconds()
     about = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
@@ -55,7 +56,9 @@ def measured(part: str, quick: bool) -> dict[str, Any]:
     for line in figures(part, quick):
         print(json.dumps(line), file=sys.stderr, flush=True)
         lines.append(line)
-    return {**about, "seconds": round(time.monotonic() - began, 1), "lines": lines}
+    took = time.monotonic() - began
+    others = (foreign_cpu_seconds() - foreign) / took / len(os.sched_getaffinity(0))
+    return {**about, "seconds": round(took, 1), "others": round(others, 3), "lines": lines}
 
 
 def figures(part: str, quick: bool) -> Iterator[dict[str, Any]]:

@@ -32,7 +32,8 @@ QUERIES = (
 WORDS = (
     "Milliseconds, median of the rounds: warm / cold. The store and SQLite give whole records, or a count for substrings; "
     "ripgrep counts lines. Merged: after the segment was closed and its small blocks made large ones. "
-    "How many each found stands beside it, since a peer that finds other records is no peer."
+    "What each found stands beside it, since a peer that finds other records is no peer (of the histogram, "
+    "SQLite finds a row per minute and level, the store one per minute)."
 )
 
 
@@ -86,7 +87,7 @@ def warm_and_cold(lines: list[Run], of: str, key: str) -> str:
     if not values(lines, of, f"{key} warm"):
         return ""
     warm, cold, found = (value(lines, of, f"{key} {what}") for what in ("warm", "cold", "found"))
-    return f"{number(warm)} / {number(cold)} ({number(found)} found)"
+    return f"{number(warm)} / {number(cold)} ({found:,.0f} found)"
 
 
 def value(lines: list[Run], of: str, key: str) -> float:

@@ -60,4 +60,5 @@ def circumstances(about: Run) -> list[str]:
     """When, where, what and how."""
     rows = [["date", about["date"]], ["commit", about["commit"]], *map(list, about["machine"].items())]
     rows += [["command", f"`{about['command']}`"], ["took", f"{about['seconds'] / 60:.1f} minutes"]]
+    rows += [["used by other programs meanwhile", f"{about['others']:.0%} of the machine"]]
     return table(("", ""), rows)
