@@ -1,3 +1,5 @@
+//! The queue against a plain list: order, bounds and counts, whatever is pushed and taken.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The protocol byte by byte: what is said, what is understood, and that no answer breaks the reader.
+
 use super::*;
 
 fn ready_from(kind: &[u8]) -> Vec<u8> {
