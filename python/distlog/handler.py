@@ -10,6 +10,7 @@ The handler has no lock, so a fork cannot leave one behind. A forked child sends
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import logging
 import os
@@ -197,8 +198,7 @@ class ZmqHandler(logging.Handler):
         own = {"J": "send_json", "P": "send_pickle"}
         plain = type(serializer).__module__ in ("distlog.formatters", __name__)
         if plain and isinstance(sender, _distlog.Sender):
-            send = getattr(sender, own[serializer.encoding])
-            return lambda record: send(topic, record)
+            return functools.partial(getattr(sender, own[serializer.encoding]), topic)
 
         def send_formatted(record: logging.LogRecord) -> object:
             body: Any = serializer.format(record)

@@ -51,17 +51,17 @@ impl Sender {
     }
 
     /// Encodes a record as JSON and queues it; false if it was dropped.
-    fn send_json(&self, topic: [u8; 3], record: &Bound<'_, PyAny>) -> bool {
+    fn send_json(&self, topic: &[u8], record: &Bound<'_, PyAny>) -> bool {
         self.push(topic, &encode::json(record), level(record))
     }
 
     /// Encodes a record as a pickled dict and queues it; false if it was dropped.
-    fn send_pickle(&self, topic: [u8; 3], record: &Bound<'_, PyAny>) -> bool {
+    fn send_pickle(&self, topic: &[u8], record: &Bound<'_, PyAny>) -> bool {
         self.push(topic, &encode::pickle(record), level(record))
     }
 
     /// Queues a message that is encoded already; false if it was dropped.
-    fn send(&self, topic: [u8; 3], body: &[u8], level: i64) -> bool {
+    fn send(&self, topic: &[u8], body: &[u8], level: i64) -> bool {
         self.push(topic, body, level)
     }
 
@@ -99,7 +99,9 @@ impl Sender {
 }
 
 impl Sender {
-    fn push(&self, topic: [u8; 3], body: &[u8], level: i64) -> bool {
+    fn push(&self, topic: &[u8], body: &[u8], level: i64) -> bool {
+        // The handler makes the topic, of three letters.
+        let Ok(topic) = topic.try_into() else { return false };
         self.here().push(topic, body, level) == transport::Pushed::Queued
     }
 

@@ -8,7 +8,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 /// The attribute's name.
 pub(crate) const ATTRIBUTE: &str = "_distlog";
@@ -30,15 +30,21 @@ pub(crate) fn register_context(py: Python<'_>, record_class: Py<PyType>, source:
 #[pyfunction]
 pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let py = record.py();
-    match record.getattr(intern!(py, "_distlog")) {
-        Ok(stamp) => Some(stamp).filter(|stamp| !stamp.is_none()),
-        Err(_) => {
-            let stamp = SOURCE.get(py)?.bind(py).call0().ok().filter(|stamp| !stamp.is_none())?;
-            // A record that takes no attributes belongs to its goal all the same.
-            drop(record.setattr(intern!(py, "_distlog"), &stamp));
-            Some(stamp)
-        }
+    let name = intern!(py, "_distlog");
+    let is_ours = RECORD.get(py).is_some_and(|ours| ours.is(record.get_type()));
+    // Others have it in their dict, or not at all: looking there costs no exception.
+    let found = if is_ours {
+        record.getattr(name).ok()
+    } else {
+        record.getattr(intern!(py, "__dict__")).ok()?.cast::<PyDict>().ok()?.get_item(name).ok()?
+    };
+    if let Some(stamp) = found {
+        return Some(stamp).filter(|stamp| !stamp.is_none());
     }
+    let stamp = SOURCE.get(py)?.bind(py).call0().ok().filter(|stamp| !stamp.is_none())?;
+    // A record that takes no attributes belongs to its goal all the same.
+    drop(record.setattr(name, &stamp));
+    Some(stamp)
 }
 
 /// The record's `context` and `goal` fields.

@@ -90,8 +90,16 @@ impl<'py, W: Writer> Encoder<'py, W> {
     }
 
     fn container_or_other(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
-        let kind = kind(&value.get_type());
-        match kind {
+        let known = if value.is_exact_instance_of::<PyDict>() {
+            Kind::Dict
+        } else if value.is_exact_instance_of::<PyTuple>() {
+            Kind::Tuple
+        } else if value.is_exact_instance_of::<PyList>() {
+            Kind::List
+        } else {
+            kind(&value.get_type())
+        };
+        match known {
             Kind::Text => {
                 let exact = self.py.get_type::<PyString>().call_method1("__str__", (value,))?;
                 self.string(exact.cast()?);
@@ -227,8 +235,12 @@ impl<'py, W: Writer> Encoder<'py, W> {
         let length = value.len().unwrap_or_default();
         let slice = || value.get_item(PySlice::new(self.py, 0, MAX_TEXT as isize, 1)).ok()?.cast_into().ok();
         let part = if length > MAX_TEXT { slice() } else { None };
-        let text = plain_text(part.as_ref().unwrap_or(value));
-        self.text(&text, length.saturating_sub(MAX_TEXT));
+        let text = part.as_ref().unwrap_or(value);
+        let cut = length.saturating_sub(MAX_TEXT);
+        match text.to_cow() {
+            Ok(plain) => self.text(&plain, cut),
+            Err(_) => self.text(&plain_text(text), cut),
+        }
     }
 
     /// Writes text of which `cut` more characters were left out already.

@@ -16,6 +16,8 @@
 //!
 //! Not finite floats are the strings `NaN`, `Infinity`, `-Infinity` in both: JSON has no others, and both must read the same.
 
+use std::io::Write;
+
 use super::number::Big;
 
 /// What both forms can say. Callers balance `open_*` and `close_*`, and call `item` before each member of a list or tuple.
@@ -51,6 +53,19 @@ pub(crate) trait Writer {
         }
     }
 }
+
+/// The bytes that a JSON string may not have as they are.
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [false; 256];
+    let mut at = 0;
+    while at < 0x20 {
+        escaped[at] = true;
+        at += 1;
+    }
+    escaped[b'"' as usize] = true;
+    escaped[b'\\' as usize] = true;
+    escaped
+};
 
 /// JSON text.
 pub(crate) struct Json(Vec<u8>);
@@ -113,19 +128,19 @@ impl Writer for Json {
 
     fn finite(&mut self, value: f64) {
         // The shortest digits that read back as the same number; always with a point or an exponent.
-        self.put(format!("{value:?}").as_bytes());
+        // Writing to memory cannot fail.
+        drop(write!(self.0, "{value:?}"));
     }
 
     fn text(&mut self, value: &str) {
         self.0.push(b'"');
-        let bytes = value.as_bytes();
-        let mut from = 0;
-        for (at, byte) in bytes.iter().enumerate() {
-            if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
-                continue;
-            }
-            self.put(bytes.get(from..at).unwrap_or_default());
-            from = at + 1;
+        let mut rest = value.as_bytes();
+        // Whole runs at once: most texts are one.
+        while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
+            let (run, tail) = rest.split_at(at);
+            self.put(run);
+            let Some((byte, after)) = tail.split_first() else { break };
+            rest = after;
             match byte {
                 b'"' => self.put(b"\\\""),
                 b'\\' => self.put(b"\\\\"),
@@ -135,7 +150,7 @@ impl Writer for Json {
                 other => self.put(format!("\\u{other:04x}").as_bytes()),
             }
         }
-        self.put(bytes.get(from..).unwrap_or_default());
+        self.put(rest);
         self.0.push(b'"');
     }
 
