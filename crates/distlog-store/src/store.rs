@@ -233,25 +233,40 @@ impl Store {
     }
 
     fn commit(&mut self, received: i64) -> Result<(), Error> {
-        let mut all = Vec::with_capacity(self.pending.len() + self.waiting.len());
-        all.extend_from_slice(&self.pending);
-        all.extend_from_slice(&self.waiting);
-        let (sealed, sealed_records) = self.seal_all(&all, false)?;
-        let journal =
-            if sealed.is_empty() { &self.waiting } else { all.get(sealed_records..).unwrap_or_default() };
-        let commit = Commit { blocks: &sealed, journal, marks: &self.waiting_marks, received };
-        let writing = self.writing.as_mut().ok_or(Error::Damaged { reason: "the segment is closed" })?;
-        if let Err(error) = writing.commit(&commit) {
-            self.writing = None;
-            return Err(error);
+        let held = self.pending.len();
+        // One list, moved and not cloned: most records are touched here for the last time.
+        let mut all = std::mem::take(&mut self.pending);
+        all.append(&mut self.waiting);
+        let written = self.write(&all, held, received);
+        match written {
+            Ok(sealed) => {
+                self.begun = self.begun.or_else(|| all.first().map(|entry| entry.received));
+                self.pending = all.get(sealed..).unwrap_or_default().to_vec();
+                let batch = all.split_off(held);
+                self.next += batch.len() as u64;
+                let touched = self.waiting_marks.drain(..).map(|mark| (mark.producer, (mark, received)));
+                self.marks.extend(touched);
+                self.shared.publish(batch);
+                Ok(())
+            }
+            Err(error) => {
+                self.writing = None;
+                self.waiting = all.split_off(held);
+                self.pending = all;
+                Err(error)
+            }
         }
-        self.next += self.waiting.len() as u64;
-        self.begun = self.begun.or_else(|| all.first().map(|entry| entry.received));
-        all.drain(..sealed_records);
-        self.pending = all;
-        self.marks.extend(self.waiting_marks.drain(..).map(|mark| (mark.producer, (mark, received))));
-        self.shared.publish(std::mem::take(&mut self.waiting));
-        Ok(())
+    }
+
+    /// Writes what the journal holds (the first `held`) and what is new, and says how many went into blocks.
+    fn write(&mut self, all: &[Entry], held: usize, received: i64) -> Result<usize, Error> {
+        let (blocks, sealed) = self.seal_all(all, false)?;
+        // The first block takes everything the journal holds: that is always less than a block.
+        let journal = all.get(if blocks.is_empty() { held } else { sealed }..).unwrap_or_default();
+        let commit = Commit { blocks: &blocks, journal, marks: &self.waiting_marks, received };
+        let closed = Error::Damaged { reason: "the segment is closed" };
+        self.writing.as_mut().ok_or(closed)?.commit(&commit)?;
+        Ok(sealed)
     }
 
     /// Seals as many full blocks as there are, or everything, and says how many entries that took.

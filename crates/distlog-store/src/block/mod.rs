@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use distlog::record::{Fields, Raw};
-use distlog::{Key, Record};
+use distlog::{GoalId, Key, Record};
 
 use crate::{Entry, Error};
 use codec::{Input, Packer, put_deltas, put_varint};
@@ -358,13 +358,22 @@ fn nibble(digit: u8) -> Option<u8> {
     }
 }
 
+/// The root that a key names, also where its number or path have no form: filters go by the text alone, and the index
+/// must not rule out what they let pass.
+fn named_root(key: &str) -> Option<[u8; 16]> {
+    canonical_root(key).or_else(|| {
+        let (_, id) = key.split_once('@')?;
+        Some(GoalId::parse(id.split('/').next()?).ok()?.root())
+    })
+}
+
 /// All roots of the block, each once. Rows whose key is not in the key column (it did not lead its context, or the record
 /// is stored whole) are asked one by one.
 fn roots(gathered: &Gathered<'_>, entries: &[Entry]) -> Vec<[u8; 16]> {
     let mut roots = HashSet::new();
     let key_column = gathered.columns.iter().position(|(name, _)| *name == KEY);
     let keys = key_column.and_then(|at| gathered.columns.get(at)).map_or(&[][..], |(_, values)| values);
-    roots.extend(keys.iter().filter_map(|key| root_of(key)));
+    roots.extend(keys.iter().filter_map(|key| named_root(key)));
     if keys.len() < entries.len() {
         let keyed: Vec<bool> = gathered
             .shapes
@@ -375,7 +384,10 @@ fn roots(gathered: &Gathered<'_>, entries: &[Entry]) -> Vec<[u8; 16]> {
             .iter()
             .zip(&gathered.rows)
             .filter(|(_, shape)| keyed.get(**shape as usize) != Some(&true));
-        roots.extend(others.filter_map(|(entry, _)| Some(entry.record.key()?.goal.root())));
+        roots.extend(others.filter_map(|(entry, _)| {
+            let key = entry.record.get("context")?.walk("key")?.into_str()?;
+            named_root(&key)
+        }));
     }
     roots.into_iter().collect()
 }

@@ -91,3 +91,20 @@ fn records_are_the_same_from_memory_and_from_disk() {
     assert_eq!(entries[2990..], tail);
     assert!(entries.iter().all(|entry| *entry.record == record(entry.offset)));
 }
+
+#[test]
+fn a_task_is_found_by_its_text_even_where_a_key_has_no_form() {
+    let scratch = Scratch::new();
+    let mut store = Store::open(scratch.path(), Options { recent_bytes: 0, ..Options::default() }).unwrap();
+    let id = "aaaaaaaa-0000-4000-8000-000000000001";
+    let mut all = records(0..1021);
+    for key in [format!("x@{id}"), format!("1@{id}/y"), format!("2@{id}/1")] {
+        all.push(distlog::Record::from_json(&format!("{{\"context\":{{\"key\":\"{key}\"}}}}")).unwrap());
+    }
+    let filter = Filter::parse(&format!("task:{id}")).unwrap();
+    let expected = all.iter().filter(|record| filter.matches(*record)).count() as u64;
+    store.append(1, all, &[]).unwrap();
+    assert!(expected >= 2);
+    assert_eq!(store.reader().stats().unwrap().blocks, 1);
+    assert_eq!(store.reader().count(&Query::new(filter)).unwrap(), expected);
+}
