@@ -8,7 +8,7 @@
 //! | `NaN`, `Infinity`, `-Infinity` | the strings `"NaN"`, `"Infinity"`, `"-Infinity"` |
 //! | an escaped lone surrogate, `"\udc80"` | its text, `"\\udc80"` |
 //! | a byte order mark in front | nothing |
-//! | integers of any length | the same digits |
+//! | integers of more than [`MAX_DIGITS`] digits | the same digits, as a string |
 //! | a name that occurs twice | the last value |
 //!
 //! Invariants: no input panics; nothing recurses, so no nesting can exhaust the stack; time is linear in the text.
@@ -32,6 +32,10 @@ pub const MAX_DEPTH: usize = 64;
 
 /// Records that come in with more fields than this are refused.
 pub const MAX_FIELDS: usize = 1000;
+
+/// Longer numbers are kept as strings: Python's `json` refuses to read them (`sys.set_int_max_str_digits`), and one
+/// such field must not make a whole answer unreadable.
+pub const MAX_DIGITS: usize = 4300;
 
 /// How many fields the daemon may add to a record before it is read again.
 const ADDED_FIELDS: usize = 16;

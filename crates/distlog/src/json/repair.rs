@@ -3,6 +3,7 @@
 //! Only called on text that the strict scan refused, and what comes out is scanned strictly again:
 //! a wrong repair can therefore lose nothing and admit nothing.
 
+use super::MAX_DIGITS;
 use super::scan::plain_run;
 use super::text::unicode_escape;
 
@@ -16,15 +17,15 @@ pub(super) fn repaired(text: &str) -> Option<String> {
         if *byte == b'"' {
             at += 1;
             at = repair_string(body, at, &mut kept, &mut out);
-        } else if let Some(word) = constant(rest) {
+        } else if let Some(length) = constant(rest).or_else(|| endless_number(rest)) {
             out.push_str(body.get(kept..at)?);
             out.push('"');
-            out.push_str(word);
+            out.push_str(body.get(at..at + length)?);
             out.push('"');
-            at += word.len();
+            at += length;
             kept = at;
         } else {
-            at += 1;
+            at += number_length(rest).max(1);
         }
     }
     if kept == 0 && body.len() == text.len() {
@@ -34,8 +35,17 @@ pub(super) fn repaired(text: &str) -> Option<String> {
     Some(out)
 }
 
-fn constant(rest: &[u8]) -> Option<&'static str> {
-    ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()))
+fn constant(rest: &[u8]) -> Option<usize> {
+    ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes())).map(str::len)
+}
+
+/// The length of a number that has more digits than readers take.
+fn endless_number(rest: &[u8]) -> Option<usize> {
+    Some(number_length(rest)).filter(|length| *length > MAX_DIGITS)
+}
+
+fn number_length(rest: &[u8]) -> usize {
+    rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count()
 }
 
 /// Goes through a string from behind its opening quote to behind the closing one.

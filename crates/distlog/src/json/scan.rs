@@ -3,7 +3,7 @@
 //! It looks at each byte once and keeps one bit per open container, so deep nesting costs nothing and is refused
 //! by a count. Strings, most of a record's bytes, are passed eight bytes at a time.
 
-use super::MAX_DEPTH;
+use super::{MAX_DEPTH, MAX_DIGITS};
 use crate::Error;
 use crate::record::Span;
 
@@ -242,13 +242,17 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// One digit or more.
+    /// One digit or more, and no more than a reader can be asked to take.
     fn digits(&mut self) -> Step {
         let from = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == from { Err("a digit belongs here") } else { Ok(()) }
+        match self.at - from {
+            0 => Err("a digit belongs here"),
+            1..=MAX_DIGITS => Ok(()),
+            _ => Err("a number has too many digits"),
+        }
     }
 
     /// White space around the record's fields: the text must be put together anew.

@@ -62,8 +62,10 @@ fn what_python_writes_beyond_the_standard() {
     );
     assert_eq!(read(r#"{"\udc80":1,"\\udc80x":2}"#), r#"{"\\udc80":1,"\\udc80x":2}"#);
     assert_eq!(read("\u{feff}{\"a\":1}"), "{\"a\":1}");
-    let digits = "9".repeat(5000);
+    let digits = "9".repeat(4300);
     assert_eq!(read(&format!("{{\"n\":{digits}}}")), format!("{{\"n\":{digits}}}"));
+    let digits = "-1".to_owned() + &digits;
+    assert_eq!(read(&format!("{{\"n\":[1,{digits}]}}")), format!("{{\"n\":[1,\"{digits}\"]}}"));
 }
 
 #[test]
