@@ -36,6 +36,9 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// How long viewers may take to notice the end.
 const VIEWERS: Duration = Duration::from_secs(1);
 
+/// Messages of one connection that wait to be taken: with the largest ones, this is what a connection can cost.
+const QUEUE_MESSAGES: u32 = 128;
+
 /// What to run.
 pub(crate) struct Start {
     /// The configuration; what is built in if `None`.
@@ -99,9 +102,10 @@ struct Sockets {
 
 impl Sockets {
     async fn bind(config: &Config) -> Result<Self, Error> {
+        let limits = Limits { queue: QUEUE_MESSAGES, ..Limits::default() };
         let mut sources = Vec::new();
         for source in &config.sources {
-            let bound = PullListener::bind(&source.endpoint, Limits::default()).await;
+            let bound = PullListener::bind(&source.endpoint, limits.clone()).await;
             sources.push(bound.map_err(|error| {
                 let (name, advice) = (&source.name, "Is another distlogd running? Stop it, or change");
                 Error::Other(format!("distlogd: {error}. {advice} `sources: {{{name}: {{pull: …}}}}`."))

@@ -14,8 +14,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::report::say;
 use crate::writer::{Batch, QUEUE_BYTES};
 
-/// Messages taken from a socket at once.
+/// Messages taken from a socket at once, at most.
 const MESSAGES: usize = 1024;
+/// Bytes taken from a socket at once, roughly: what one batch holds before it is admitted to the queue.
+const BATCH_BYTES: usize = 1 << 20;
 /// What a message takes besides its bytes, so that empty ones do not come for nothing.
 const MESSAGE_OVERHEAD: usize = 128;
 /// At the stop, silence for so long means that nothing is on its way.
@@ -30,13 +32,15 @@ pub(crate) async fn run(
     room: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut most = 64;
     loop {
         let taken = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            taken = listener.next_batch(MESSAGES) => taken,
+            taken = listener.next_batch(most) => taken,
         };
         let Ok(messages) = taken else { break };
+        most = next_most(&messages);
         if !forward(messages, &queue, &room).await {
             break;
         }
@@ -44,7 +48,7 @@ pub(crate) async fn run(
     listener.stop_accepting().await;
     let deadline = Instant::now() + DRAIN;
     while Instant::now() < deadline {
-        let messages = listener.next_batch_within(MESSAGES, QUIET).await.unwrap_or_default();
+        let messages = listener.next_batch_within(most, QUIET).await.unwrap_or_default();
         if messages.is_empty() || !forward(messages, &queue, &room).await {
             break;
         }
@@ -52,11 +56,20 @@ pub(crate) async fn run(
     listener.close().await;
 }
 
+/// How many messages to take next time, if they are as large as these.
+fn next_most(messages: &[Message]) -> usize {
+    let average = size(messages) / messages.len().max(1);
+    (BATCH_BYTES / average.max(1)).clamp(1, MESSAGES)
+}
+
+fn size(messages: &[Message]) -> usize {
+    messages.iter().flat_map(|message| message.frames()).map(|frame| frame.as_ref().len()).sum()
+}
+
 /// Puts a batch into the queue when there is room; `false` if nobody takes it any more.
 async fn forward(messages: Vec<Message>, queue: &Sender<Batch>, room: &Arc<Semaphore>) -> bool {
     let received = crate::now();
-    let bytes =
-        messages.iter().flat_map(|message| message.frames()).map(|frame| frame.as_ref().len()).sum::<usize>();
+    let bytes = size(&messages);
     let held = bytes + messages.len() * MESSAGE_OVERHEAD;
     let permits = u32::try_from(held.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
     let Ok(room) = Arc::clone(room).acquire_many_owned(permits).await else { return false };
