@@ -335,3 +335,13 @@ def test_times_are_shown_where_the_reader_lives(daemon: Any) -> None:
     since = daemon.view("search", "--count", "--since", "2026-11-22T18:32:08", env=zone)
     assert since.stdout == "0\n"
     assert daemon.view("search", "--count", "--since", "2026-11-22T18:32:07", env=zone).stdout == "1\n"
+
+
+def test_export_gives_whole_records_from_any_place(daemon: Any) -> None:
+    """As JSON, whether asked for or not; an export can be continued."""
+    send(daemon, *(record(f"number {n}", n=n) for n in range(10)))
+    everything = daemon.view("export")
+    assert (everything.returncode, everything.stdout.encode()) == (0, daemon.get("/api/v1/search"))
+    some = daemon.view("export", "--from", "4", "--limit", "2")
+    assert [json.loads(text)["_offset"] for text in some.stdout.splitlines()] == [4, 5]
+    assert (daemon.view("export", "nothing").returncode, daemon.view("export", "nothing").stdout) == (0, "")

@@ -91,9 +91,9 @@ impl Lines {
     /// Lines in that look; `whole_trace` shows all of an exception and not only what and where.
     pub fn new(look: Look, zone: TimeZone, whole_trace: bool) -> Self {
         let width = look.width.unwrap_or(0);
-        let column = |share: usize, least: usize, most: usize, needs: usize| Column {
-            width: 0,
-            most: if width < needs { 0 } else { (width / share).clamp(least, most) },
+        let column = |share: usize, least: usize, most: usize, needs: usize| {
+            let most = if width < needs { 0 } else { (width / share).clamp(least, most) };
+            Column { width: least.min(most), most }
         };
         Self {
             look,

@@ -8,6 +8,7 @@
 //! - what records say is escaped (see [`crate::terminal`]).
 
 pub mod client;
+pub mod export;
 pub mod line;
 pub mod search;
 pub mod tail;
@@ -65,6 +66,8 @@ enum View {
     Tree(tree::TreeOptions),
     /// The recent root goals
     Tasks(tasks::TasksOptions),
+    /// All stored records that match, as JSON, one a line
+    Export(export::ExportOptions),
     /// Wait until a record matches; exit code 0 matched, 124 time-out, 2 error
     Wait(wait::WaitOptions),
 }
@@ -175,6 +178,7 @@ pub fn run(command: Command) -> u8 {
         View::Search(options) => search::run(&options, &client, &mut screen),
         View::Tree(options) => tree::run(&options, &client, &mut screen),
         View::Tasks(options) => tasks::run(&options, &client, &mut screen),
+        View::Export(options) => export::run(&options, &client, &mut screen),
         View::Wait(options) => wait::run(&options, &client, &mut screen),
     };
     let ending = ending.and_then(|code| screen.flush().map(|()| code));
