@@ -145,7 +145,7 @@ class Distlogd(Contender):
         return int(stats["records"])
 
     def disk(self) -> int:
-        """Everything in the data directory, unmerged and write-ahead log included."""
+        """Everything in the data directory."""
         total = 0
         for path in (self.folder / "data").rglob("*"):
             with contextlib.suppress(FileNotFoundError):

@@ -55,7 +55,14 @@ def measure(contender: type[Contender], source: Path, count: int, producers: int
         figures = feed(daemon, source, count // producers, producers, layout)
     finally:
         exit_code = daemon.stop()
-    figures.update(kind="daemon", daemon=contender.name, producers=producers, layout=layout.name, exit=exit_code)
+    figures.update(
+        kind="daemon",
+        daemon=contender.name,
+        producers=producers,
+        layout=layout.name,
+        exit=exit_code,
+        disk=daemon.disk(),
+    )
     shutil.rmtree(folder)
     return figures
 
@@ -81,7 +88,6 @@ def feed(daemon: Contender, source: Path, share: int, producers: int, layout: La
         "seconds": round(seconds, 4),
         "cpu": round(cpu_seconds(pid) - cpu, 3),
         "memory": peak_memory(pid),
-        "disk": daemon.disk(),
         **daemon.says(),
         "producer_seconds": round(max(one["seconds"] for one in took), 4),
         "producer_cpu": round(sum(one["cpu"] for one in took), 3),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tables import Run, Target, circumstances, number, spread, table
 
 OURS = "distlogd"
+CEILING = "no daemon"
 RECORDS_PER_SECOND_ON_ONE_CORE = 200_000
 MEMORY_BYTES = 100_000_000
 DIFFERENCE = (
@@ -63,9 +64,9 @@ def row(lines: list[Run], name: str, layout: str, producers: int) -> list[str]:
     return [
         name,
         spread([rate(one) for one in runs]),
-        ratio(ours, runs, rate) if name != OURS else "",
+        ratio(ours, runs, rate),
         spread([cpu_per_million(one) for one in runs]),
-        ratio(ours, runs, cpu_per_million) if name != OURS else "",
+        ratio(ours, runs, cpu_per_million),
         number(max(one["memory"] for one in runs) / 1e6),
         number(statistics.median([one["disk"] / one["stored"] for one in runs if one["stored"]] or [0])),
         str(sum(map(lost, runs))),
@@ -73,7 +74,9 @@ def row(lines: list[Run], name: str, layout: str, producers: int) -> list[str]:
 
 
 def ratio(ours: list[Run], others: list[Run], figure: Callable[[Run], float]) -> str:
-    """Ours over theirs, round by round; the median."""
+    """Ours over theirs, round by round; the median. Nothing beside ourselves, and beside no daemon."""
+    if others[0]["daemon"] in (OURS, CEILING):
+        return ""
     theirs = {one["round"]: figure(one) for one in others}
     ratios = [figure(one) / theirs[one["round"]] for one in ours if theirs.get(one["round"])]
     return f"{statistics.median(ratios):.2f}" if ratios else ""

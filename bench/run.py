@@ -23,6 +23,8 @@ from machine import commit, describe, foreign_cpu_seconds, target
 HERE = Path(__file__).parent
 RAW = HERE / "results.json"
 REPORT = HERE / "RESULTS.md"
+ROUNDS = {"daemon": (5, 2), "store": (3, 1)}
+"""How often everything is measured: as a rule, and in a quick run."""
 
 
 def main() -> int:
@@ -30,19 +32,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="figures against peers, side by side")
     parser.add_argument("--quick", action="store_true", help="fewer records and rounds, to see that it works")
     parser.add_argument("--only", choices=("daemon", "store"), help="one part")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (5 the daemons, 3 the store)")
     parser.add_argument("--report", action="store_true", help="only write the report again, from the raw figures")
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RAW.read_text()) if RAW.exists() else {}
     if not options.report:
         for part in [options.only] if options.only else ["daemon", "store"]:
-            results[part] = measured(part, options.quick)
+            results[part] = measured(part, options)
             write(results, options.quick)
     else:
         write(results, options.quick)
     return 0
 
 
-def measured(part: str, quick: bool) -> dict[str, Any]:
+def measured(part: str, options: argparse.Namespace) -> dict[str, Any]:
     """One part's lines, with when, where and of what commit."""
     target().mkdir(parents=True, exist_ok=True)
     began, foreign = time.monotonic(), foreign_cpu_seconds()
@@ -53,7 +56,7 @@ def measured(part: str, quick: bool) -> dict[str, Any]:
         "command": " ".join([".venv/bin/python bench/run.py", *sys.argv[1:]]),
     }
     lines = []
-    for line in figures(part, quick):
+    for line in figures(part, options):
         print(json.dumps(line), file=sys.stderr, flush=True)
         lines.append(line)
     took = time.monotonic() - began
@@ -61,11 +64,12 @@ def measured(part: str, quick: bool) -> dict[str, Any]:
     return {**about, "seconds": round(took, 1), "others": round(others, 3), "lines": lines}
 
 
-def figures(part: str, quick: bool) -> Iterator[dict[str, Any]]:
+def figures(part: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The lines of one part, as they come."""
+    rounds = options.rounds or ROUNDS[part][options.quick]
     if part == "daemon":
-        return daemon.run(rounds=2, count=200_000) if quick else daemon.run(rounds=5, count=1_000_000)
-    return store_figures.run(rounds=1, count=200_000) if quick else store_figures.run(rounds=3, count=2_000_000)
+        return daemon.run(rounds, count=200_000 if options.quick else 1_000_000)
+    return store_figures.run(rounds, count=200_000 if options.quick else 2_000_000)
 
 
 def write(results: dict[str, Any], quick: bool) -> None:
