@@ -28,6 +28,8 @@ ENDPOINT = "tcp://127.0.0.1:5010"
 SYSTEMS = {"T": "test", "S": "staging", "P": "production"}
 #: Seconds that the end of the process may wait for records to leave, all handlers together.
 EXIT_SECONDS = 2.0
+#: Seconds without a daemon after which the sender says so by itself.
+NOTICE_SECONDS = 5.0
 
 _alive: weakref.WeakSet[ZmqHandler] = weakref.WeakSet()
 _exit_deadline: float | None = None
@@ -168,7 +170,8 @@ class ZmqHandler(logging.Handler):
         """Send what is queued, within ``flush_timeout``, and take no more. May be called again."""
         if not self._closed:
             self._closed = True
-            self._sender.close(self._wait(None))
+            if not self._sender.close(self._wait(None)):
+                self._tell_loss()
             _alive.discard(self)
         super().close()
 
@@ -205,6 +208,18 @@ class ZmqHandler(logging.Handler):
             return sender.send(topic, body.encode() if isinstance(body, str) else body, record.levelno)
 
         return send_formatted
+
+    def _tell_loss(self) -> None:
+        """One line for records that could not leave in time, unless there was one already that no daemon answers."""
+        stats = self.stats()
+        lost = stats["dropped"]["closed"]
+        if not lost or (stats.get("failing_seconds") or 0.0) >= NOTICE_SECONDS or sys.stderr is None:
+            return
+        try:
+            sys.stderr.write(f"distlog: {lost} records could not be delivered to {self.endpoint}\n")
+        except (OSError, ValueError):
+            # Nobody is there to be told.
+            pass
 
     def _wait(self, timeout: float | None) -> float:
         wait = self.flush_timeout if timeout is None else timeout

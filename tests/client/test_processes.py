@@ -73,7 +73,8 @@ def test_at_the_very_end(run: Any, collector: Any) -> None:
 def test_exit_without_a_daemon(run: Any, free_port: int) -> None:
     """C5"""
     started = time.perf_counter()
-    run("for n in range(1000): log.info('x')", endpoint=f"tcp://127.0.0.1:{free_port}")
+    done = run("for n in range(1000): log.info('x')", endpoint=f"tcp://127.0.0.1:{free_port}")
+    assert done.stderr == f"distlog: 1000 records could not be delivered to tcp://127.0.0.1:{free_port}\n"
     assert time.perf_counter() - started < 2.5 + 0.5
 
 

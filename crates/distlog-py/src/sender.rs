@@ -94,6 +94,8 @@ impl Sender {
         all.set_item("connected", stats.connected)?;
         all.set_item("reconnects", stats.reconnects)?;
         all.set_item("last_error", stats.last_error)?;
+        let failing = stats.failing_since.and_then(|since| since.elapsed().ok());
+        all.set_item("failing_seconds", failing.map(|time| time.as_secs_f64()))?;
         Ok(all)
     }
 }
