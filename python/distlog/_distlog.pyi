@@ -2,7 +2,20 @@ from collections.abc import Callable
 from logging import LogRecord
 from typing import Any, final
 
-__all__: list[str]
+__all__ = [
+    "Forest",
+    "Number",
+    "Sender",
+    "Sequence",
+    "__version__",
+    "describe",
+    "encode_json",
+    "encode_pickle",
+    "parse_goal",
+    "register_context",
+    "render",
+    "stamp_of",
+]
 __version__: str
 
 def encode_json(record: LogRecord) -> bytes: ...
