@@ -80,7 +80,8 @@ impl Scalar {
     fn place_in_block(&self, at: usize, source: &str) -> Place {
         let before = self.text.get(..at).unwrap_or(&self.text);
         let (line, column) = (before.matches('\n').count(), before.rsplit('\n').next().unwrap_or_default());
-        let header = source.lines().nth(self.place.line - 1).and_then(|line| line.chars().nth(self.place.column - 1));
+        let header =
+            source.lines().nth(self.place.line - 1).and_then(|line| line.chars().nth(self.place.column - 1));
         let above = self.place.line - usize::from(!matches!(header, Some('|' | '>')));
         let first = source.lines().enumerate().skip(above).find(|(_, text)| !text.trim().is_empty());
         let (top, indent) = first.map_or((above, 0), |(at, text)| (at, text.len() - text.trim_start().len()));

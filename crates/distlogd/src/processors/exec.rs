@@ -102,7 +102,9 @@ pub(super) fn program_path(name: &str, directory: &Path) -> PathBuf {
 impl Settings for ExecSettings {
     fn guarantee(&self) -> String {
         let command = self.command.join(" ");
-        format!("at least once: a record is done when `{command}` has acknowledged it; until then it comes again")
+        format!(
+            "at least once: a record is done when `{command}` has acknowledged it; until then it comes again"
+        )
     }
 
     fn build(&self, running: Running) -> Box<dyn Processor> {
@@ -151,7 +153,9 @@ impl Processor for Exec {
 
     fn process(&mut self, batch: &[Entry]) -> Result<(), Failure> {
         self.start()?;
-        let Some(conversation) = &mut self.conversation else { return Err(Failure::retry("it is not running")) };
+        let Some(conversation) = &mut self.conversation else {
+            return Err(Failure::retry("it is not running"));
+        };
         let outcome = conversation.converse(batch, &self.settings, &self.running);
         if let Err(Failure::Retry { .. }) = outcome {
             // What it was sent and did not answer is unknown: only a fresh one can be trusted to begin there again.
@@ -170,10 +174,16 @@ impl Processor for Exec {
 
 impl Conversation {
     /// Sends a batch and waits until each of its records is settled.
-    fn converse(&mut self, batch: &[Entry], settings: &ExecSettings, running: &Running) -> Result<(), Failure> {
+    fn converse(
+        &mut self,
+        batch: &[Entry],
+        settings: &ExecSettings,
+        running: &Running,
+    ) -> Result<(), Failure> {
         let mut done = 0;
         // The first ones may have been sent before a record among them was refused.
-        let mut next = batch.iter().take_while(|entry| self.sent.is_some_and(|sent| entry.offset <= sent)).count();
+        let mut next =
+            batch.iter().take_while(|entry| self.sent.is_some_and(|sent| entry.offset <= sent)).count();
         self.progress = Instant::now();
         loop {
             while let Some(entry) = batch.get(done) {
@@ -188,7 +198,9 @@ impl Conversation {
             if done == batch.len() {
                 return Ok(());
             }
-            while let Some(entry) = batch.get(next).filter(|_| ((next - done.min(next)) as u64) < settings.window) {
+            while let Some(entry) =
+                batch.get(next).filter(|_| ((next - done.min(next)) as u64) < settings.window)
+            {
                 self.program.send(line(entry));
                 self.sent = Some(entry.offset);
                 next += 1;
@@ -213,7 +225,10 @@ impl Conversation {
             Some(Answer::Rubbish(line)) => self.count_rubbish(&line, &settings.name)?,
             Some(Answer::Ended) => return Err(self.program.obituary()),
             None if self.progress.elapsed() >= settings.timeout => {
-                return Err(format!("the program answered nothing for {:?} and was killed", settings.timeout));
+                return Err(format!(
+                    "the program answered nothing for {:?} and was killed",
+                    settings.timeout
+                ));
             }
             None if running.stop.is_due() => return Err("stopped before the program had answered".to_owned()),
             None => {}

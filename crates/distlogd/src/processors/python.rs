@@ -65,7 +65,9 @@ fn interpreter() -> String {
 /// `package.module:Class`
 fn is_class(text: &str) -> bool {
     let name = |part: &str| {
-        !part.is_empty() && !part.starts_with(|c: char| c.is_ascii_digit()) && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+        !part.is_empty()
+            && !part.starts_with(|c: char| c.is_ascii_digit())
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
     let dotted = |text: &str| text.split('.').all(name);
     text.split_once(':').is_some_and(|(module, class)| dotted(module) && dotted(class))

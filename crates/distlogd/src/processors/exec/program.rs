@@ -45,7 +45,9 @@ impl Program {
         let (name, arguments) = settings.command.split_first().ok_or("there is no command")?;
         let mut command = Command::new(program_path(name, &settings.directory));
         command.args(arguments).current_dir(&settings.directory).process_group(0);
-        command.env("DISTLOG_PROCESSOR", &settings.name).envs(settings.environment.iter().map(|(key, value)| (key, value)));
+        command
+            .env("DISTLOG_PROCESSOR", &settings.name)
+            .envs(settings.environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot start `{name}`: {error}"))?;
         let (lines, to_write) = channel();
@@ -196,8 +198,19 @@ mod tests {
     #[test]
     fn answers_are_acks_rejects_or_rubbish() {
         assert!(matches!(parse(r#"{"ack":7}"#), Answer::Ack(7)));
-        assert!(matches!(parse(r#"{"reject":7,"reason":"no"}"#), Answer::Reject(7, reason) if reason == "no"));
-        for rubbish in ["", "7", "null", r#"{"ack":-1}"#, r#"{"ack":"7"}"#, r#"{"ack":7,"reject":7}"#, "{\"ack\":7", "[[[["] {
+        assert!(
+            matches!(parse(r#"{"reject":7,"reason":"no"}"#), Answer::Reject(7, reason) if reason == "no")
+        );
+        for rubbish in [
+            "",
+            "7",
+            "null",
+            r#"{"ack":-1}"#,
+            r#"{"ack":"7"}"#,
+            r#"{"ack":7,"reject":7}"#,
+            "{\"ack\":7",
+            "[[[[",
+        ] {
             assert!(matches!(parse(rubbish), Answer::Rubbish(_)), "{rubbish}");
         }
     }

@@ -44,7 +44,12 @@ impl Folder {
     /// Opens a file to append to, making it if need be; gives its size too.
     pub(super) fn append(&self, name: &str) -> io::Result<(File, u64)> {
         // Without NONBLOCK, opening a named pipe would wait for its reader.
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NONBLOCK;
         let file = File::from(openat(&self.0, name, flags, FILE_MODE)?);
         let about = file.metadata()?;
         if !about.is_file() {
@@ -103,7 +108,10 @@ fn absent_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
 /// The template makes no such names; this holds whatever becomes of the template.
 fn refuse_leading_astray(name: &str) -> io::Result<()> {
     if matches!(name, "" | "." | "..") || name.contains('\0') {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path may not contain an empty name, `.` or `..`"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a path may not contain an empty name, `.` or `..`",
+        ));
     }
     Ok(())
 }

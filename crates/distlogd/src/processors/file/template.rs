@@ -42,10 +42,13 @@ pub(super) fn split(start: &Path, path: &str) -> Result<(PathBuf, Template), Str
         return Err("a path cannot contain a NUL character.".to_owned());
     }
     if rest.is_empty() {
-        return Err(format!("`{path}` names a directory. Add a file name, such as `{path}{{logger}}.jsonl`."));
+        return Err(format!(
+            "`{path}` names a directory. Add a file name, such as `{path}{{logger}}.jsonl`."
+        ));
     }
     let template = parse(rest)?;
-    let literal = |value: &Piece| matches!(value, Piece::Literal(text) if text.split('/').any(|name| name == ".."));
+    let literal =
+        |value: &Piece| matches!(value, Piece::Literal(text) if text.split('/').any(|name| name == ".."));
     if template.0.iter().any(literal) {
         return Err("`..` cannot stand after a placeholder. Put it into `root`.".to_owned());
     }
@@ -89,7 +92,9 @@ fn placeholder(inside: &str) -> Result<Piece, String> {
     let (name, format) = inside.split_once(':').unwrap_or((inside, ""));
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() || !name.chars().all(allowed) {
-        return Err(format!("`{{{inside}}}` is no placeholder. Write a field's name, such as {{logger}} or {{user.id}}."));
+        return Err(format!(
+            "`{{{inside}}}` is no placeholder. Write a field's name, such as {{logger}} or {{user.id}}."
+        ));
     }
     if name == "time" {
         let format = if format.is_empty() { "%Y-%m-%d" } else { format };

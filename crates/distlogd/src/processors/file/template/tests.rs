@@ -7,7 +7,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn entry(json: &str) -> Entry {
-    Entry { offset: 0, received: 1_700_000_000_000_000_000, record: Arc::new(Record::from_json(json).unwrap()) }
+    Entry {
+        offset: 0,
+        received: 1_700_000_000_000_000_000,
+        record: Arc::new(Record::from_json(json).unwrap()),
+    }
 }
 
 fn rendered(path: &str, json: &str) -> String {
