@@ -16,6 +16,7 @@ mod around;
 mod check;
 mod counts;
 mod guard;
+mod lenient;
 mod search;
 mod state;
 mod stream;
@@ -41,6 +42,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use lenient::Lenient;
 pub use state::State;
 use state::{Parts, Refusal};
 
@@ -120,7 +122,7 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Lenient::new(socket)), TowerToHyperService::new(router));
     let connection = graceful.watch(connection);
     async move {
         // What a client does wrong in HTTP has been answered already, as far as it can be.

@@ -276,6 +276,20 @@ fn a_wrong_question_is_answered_with_the_place() {
 }
 
 #[test]
+fn a_filter_need_not_be_encoded() {
+    let server = Server::start(numbered(0..20));
+    let ask = |filter: &str| {
+        let path = format!("/api/v1/search?count=1&filter={filter}");
+        server
+            .ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX: <>\r\nConnection: close\r\n\r\n"))
+            .body
+    };
+    assert_eq!(ask("level>=error"), "{\"count\":2}\n");
+    assert_eq!(ask("n<3+level<error"), "{\"count\":2}\n");
+    assert_eq!(ask(&format!("n>17+-{}", "x".repeat(3000))), "{\"count\":2}\n");
+}
+
+#[test]
 fn only_this_machines_names_are_answered() {
     let server = Server::start(numbered(0..1));
     let status =
