@@ -25,7 +25,7 @@
 //!
 //! # Reading order
 //!
-//! [`store`] (append), `segment`, `journal`, `block` (the bytes), `maintain` (roll, merge, retention), `scan` (the walk all
+//! [`store`] (append), `segment`, `writing`, `journal`, `block` (the bytes), `maintain` (roll, merge, retention), `scan` (the walk all
 //! queries share), [`query`], `tally`, `trees` (the questions), [`follow`] and `recent` (history and live as one).
 
 mod block;
@@ -46,6 +46,7 @@ mod shared;
 pub mod store;
 mod tally;
 mod trees;
+mod writing;
 
 pub use cursor::Cursors;
 pub use entry::Entry;

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::block::{Assembler, Block, Header, seal};
-use crate::segment::{self, Segment, Writing};
+use crate::segment::{self, Segment};
 use crate::shared::{Shared, list, sync_directory};
 use crate::store::BLOCK_BYTES;
+use crate::writing::Writing;
 use crate::{Cursors, Entry, Error, Maintenance, Order, Store};
 
 /// Records in a merged block.

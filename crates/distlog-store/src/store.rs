@@ -18,8 +18,9 @@ use distlog::Record;
 use crate::block::codec::Packer;
 use crate::block::{Sealed, seal};
 use crate::lock::Lock;
-use crate::segment::{self, Commit, Marks, Segment, View, Writing};
+use crate::segment::{self, Segment, View};
 use crate::shared::{self, Shared};
+use crate::writing::{Commit, Marks, Writing};
 use crate::{Cursors, Entry, Error, Maintenance, Options, Reader, maintain};
 
 /// Records in a block of the active segment.
