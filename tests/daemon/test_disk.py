@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import resource
 import urllib.error
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 from .conftest import Client, counted, program, until
 
@@ -24,26 +27,33 @@ def ready(daemon: Any) -> bool:
     return True
 
 
-def test_a_full_disk_heals(
-    make_daemon: Callable[..., Any],
-    connect: Callable[[Any], Client],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """No file may grow: commits fail and /readyz says so. Then they may: everything is there, once, in order."""
+@pytest.fixture
+def limited(
+    make_daemon: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Any, Callable[[int], None]]:
+    """A daemon, and a way to say how large its files may become: 0 for any size."""
     wrapper = tmp_path / "distlogd"
     wrapper.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec {program('distlogd')} \"$@\"\n")
     wrapper.chmod(0o755)
     monkeypatch.setenv("DISTLOGD", str(wrapper))
     daemon = make_daemon().start()
+
+    def limit(size: int) -> None:
+        _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (size or hard, hard))
+
+    return daemon, limit
+
+
+def test_a_full_disk_heals(limited: tuple[Any, Callable[[int], None]], connect: Callable[[Any], Client]) -> None:
+    """No file may grow: commits fail and /readyz says so. Then they may: everything is there, once, in order."""
+    daemon, limit = limited
     client = connect(daemon)
     client.log("m0")
     daemon.wait_for(1)
     assert ready(daemon)
 
-    pid = daemon.process.pid
-    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (16 * 1024, hard))
+    limit(16 * 1024)
     for number in range(1, 2_000):
         client.log(f"m{number}", padding="x" * 500)
     until(lambda: not ready(daemon), "the report")
@@ -52,9 +62,27 @@ def test_a_full_disk_heals(
     stored = counted(daemon, "distlog_stored_total")
     assert stored < 2_000
 
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    limit(0)
     until(lambda: counted(daemon, "distlog_stored_total") == 2_000, "all stored")
     until(lambda: ready(daemon), "the all-clear")
     assert [record["message"] for record in daemon.records()] == [f"m{number}" for number in range(2_000)]
     assert "the store commits again" in daemon.log()
     assert daemon.stop() == 0
+
+
+def test_a_full_disk_does_not_hold_up_the_stop(
+    limited: tuple[Any, Callable[[int], None]], connect: Callable[[Any], Client]
+) -> None:
+    """It tries for a while, says that something is missing, and ends with 1."""
+    daemon, limit = limited
+    client = connect(daemon)
+    client.log("m0")
+    daemon.wait_for(1)
+    limit(16 * 1024)
+    client.socket.setsockopt(zmq.SNDTIMEO, 500)
+    with contextlib.suppress(zmq.Again):
+        for number in range(1, 200_000):
+            client.log(f"m{number}", padding="x" * 2_000)
+    until(lambda: not ready(daemon), "the report")
+    assert daemon.stop() == 1
+    assert re.search(r"failed to the end, and [1-9]\d+ records are not in the store", daemon.log())

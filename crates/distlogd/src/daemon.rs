@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::health::{CONFIGURATION, Health};
 use crate::processors::Kind;
 use crate::report::say;
-use crate::runner::{self, FLUSH, Handle, Job, Shared};
+use crate::runner::{self, FLUSH, Handle, Job, Shared, Stop};
 use crate::stats::Stats;
 use crate::writer::{Batch, CurrentRules, QUEUE_BYTES, Writer};
 use crate::{api, receiver};
@@ -178,6 +178,7 @@ struct Daemon {
     fixed: (Vec<config::Source>, Option<Http>, config::Store),
     store: Option<Store>,
     rules: CurrentRules,
+    writer_stop: Arc<Stop>,
     runners: Vec<Handle>,
     shared: Shared,
 }
@@ -192,7 +193,15 @@ impl Daemon {
         let shared = Shared { reader, cursors: store.cursors(), rules: Arc::clone(&rules), stats, health };
         let fixed = (config.sources.clone(), config.http.clone(), config.store);
         let rules = Arc::new(Mutex::new(rules));
-        let mut daemon = Self { start, fixed, store: Some(store), rules, runners: Vec::new(), shared };
+        let mut daemon = Self {
+            start,
+            fixed,
+            store: Some(store),
+            rules,
+            writer_stop: Arc::default(),
+            runners: Vec::new(),
+            shared,
+        };
         daemon.start_processors(config)?;
         Ok(daemon)
     }
@@ -235,22 +244,25 @@ impl Daemon {
         say("distlogd stopping");
         self.shared.health.set_accepting(false);
         stop.send(true).ok();
-        for receiver in receivers {
-            receiver.await.ok();
-        }
+        self.writer_stop.drain(Instant::now() + DRAIN);
+        wait_for_receivers(receivers, &room).await;
         let complete = wait_for(writer).await;
         self.stop_processors(Instant::now() + DRAIN, false).await;
         no_more_viewers.send(true).ok();
         if let Some(viewers) = viewers {
             tokio::time::timeout(VIEWERS, viewers).await.ok();
         }
-        if complete {
-            Ok(())
-        } else {
-            Err(Error::Other(
-                "distlogd: the disk failed to the end; some records are not in the store".to_owned(),
-            ))
-        }
+        if complete { Ok(()) } else { Err(self.missing()) }
+    }
+
+    /// The stop came while the disk took nothing.
+    fn missing(&self) -> Error {
+        let stats = &self.shared.stats;
+        let safe = stats.stored.get() + stats.dropped.total();
+        let missing = stats.received.get().saturating_sub(safe);
+        Error::Other(format!(
+            "distlogd: the disk failed to the end, and {missing} records are not in the store"
+        ))
     }
 
     fn start_writer(
@@ -263,7 +275,7 @@ impl Daemon {
             rules: Arc::clone(&self.rules),
             stats: Arc::clone(&self.shared.stats),
             health: Arc::clone(&self.shared.health),
-            give_up_at_stop: DRAIN,
+            stop: Arc::clone(&self.writer_stop),
         };
         let thread =
             std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&batches));
@@ -333,6 +345,17 @@ impl Daemon {
             }
         });
         joined.await.ok();
+    }
+}
+
+/// They end by themselves, unless a failing disk lets nothing into the queue: then there is no more room for anything.
+async fn wait_for_receivers(receivers: Vec<JoinHandle<()>>, room: &Semaphore) {
+    let deadline = tokio::time::Instant::now() + DRAIN;
+    for mut receiver in receivers {
+        if tokio::time::timeout_at(deadline, &mut receiver).await.is_err() {
+            room.close();
+            receiver.await.ok();
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! - **Nothing is refused**: a message that cannot be read becomes a record that says why, and is counted.
 //! - **Ledger**: `received = stored + dropped`.
 //! - **A failing disk** loses nothing that was taken: the store keeps the records, the writer takes no more and tries
-//!   again, the queue before it fills, and then the senders wait. `/readyz` says so meanwhile.
+//!   again, the queue before it fills, and then the senders wait. `/readyz` says so meanwhile. Only a stop ends the trying.
 //! - **Memory** before the store is bounded by [`QUEUE_BYTES`]: who puts a batch into the queue holds permits for its
 //!   bytes, and gives them back with the commit.
 
@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::health::{Health, STORE};
 use crate::report::say;
 use crate::rules::Rules;
+use crate::runner::Stop;
 use crate::stats::Stats;
 
 /// Bytes of messages between the sockets and the store.
@@ -61,8 +62,8 @@ pub(crate) struct Writer {
     pub stats: Arc<Stats>,
     /// Where a failing disk is reported.
     pub health: Arc<Health>,
-    /// How long a failing disk may hold up the stop.
-    pub give_up_at_stop: Duration,
+    /// Until when a failing disk may hold up the stop.
+    pub stop: Arc<Stop>,
 }
 
 impl Writer {
@@ -130,11 +131,11 @@ impl Writer {
                 say(&format!("distlogd: the store cannot commit, records wait: {error}"));
             }
             self.health.report(STORE, format!("cannot commit: {error}"));
+            if self.stop.is_due() {
+                return;
+            }
             std::thread::sleep(pause);
             pause = LAST_PAUSE.min(pause * 2);
-            if self.store.waiting() == 0 {
-                break;
-            }
             outcome = self.store.append(received, Vec::new(), &[]);
         }
         if pause != FIRST_PAUSE {
@@ -159,13 +160,8 @@ impl Writer {
         }
     }
 
-    fn finish(mut self) -> bool {
-        let deadline = Instant::now() + self.give_up_at_stop;
-        while self.store.waiting() > 0 && Instant::now() < deadline {
-            if self.store.append(crate::now(), Vec::new(), &[]).is_err() {
-                std::thread::sleep(FIRST_PAUSE);
-            }
-        }
+    /// Whether nothing was left behind.
+    fn finish(self) -> bool {
         self.store.waiting() == 0
     }
 }
