@@ -17,6 +17,7 @@ import pathlib
 import pickle
 import pickletools
 import random
+import signal
 import string
 import sys
 import time
@@ -261,6 +262,25 @@ def test_hostile_values() -> None:
             return repr(self)
 
     assert seen(Recursing()) == "<unrepresentable Recursing: RecursionError>"
+
+
+def test_an_interrupt_comes_after_the_record() -> None:
+    """Ctrl-C while a value is looked at loses neither the record nor the interrupt."""
+
+    class Interrupted:
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    body = b""
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            body = JSONFormatter().format(made("%s", Interrupted()))
+            time.sleep(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if body:
+        assert json.loads(body)["format_error"].startswith("KeyboardInterrupt")
 
 
 def test_generators_are_not_consumed() -> None:

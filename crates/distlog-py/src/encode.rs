@@ -12,6 +12,7 @@ mod writer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+pub(crate) use record::hostname;
 use writer::{Json, Pickle};
 
 /// The record as JSON.

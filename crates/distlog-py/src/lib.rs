@@ -27,6 +27,7 @@ mod _distlog {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        encode::hostname(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

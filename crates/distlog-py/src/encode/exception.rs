@@ -189,6 +189,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
         let line = (self.py.import("linecache"))
             .and_then(|cache| cache.call_method1("getline", (&frame.file, frame.line)))
             .and_then(|line| Ok(plain_text(line.cast()?)))
+            .inspect_err(|error| self.pass_on(error))
             .unwrap_or_default();
         let line = line.trim();
         if !line.is_empty() {

@@ -307,7 +307,8 @@ fn without_middle(text: String) -> String {
     )
 }
 
-fn hostname(py: Python<'_>) -> &'static str {
+/// Asked for when the module is imported, before anything can come between.
+pub(crate) fn hostname(py: Python<'_>) -> &'static str {
     // A host that has no name is not worth losing a record for.
     HOSTNAME.get_or_init(py, || {
         py.import("socket")

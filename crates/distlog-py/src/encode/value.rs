@@ -42,11 +42,17 @@ pub(crate) struct Encoder<'py, W> {
     limit: usize,
     /// The containers that are being written, outermost first.
     open: Vec<usize>,
+    /// Ctrl-C arrived while a value was looked at.
+    interrupted: Cell<bool>,
 }
 
 impl<W> Drop for Encoder<'_, W> {
     fn drop(&mut self) {
         AT_WORK.set(AT_WORK.get().saturating_sub(1));
+        if self.interrupted.get() {
+            // It comes again now that the record is written. Nothing to do if even this fails: there is no main thread any more.
+            drop(self.py.import("_thread").and_then(|thread| thread.call_method0("interrupt_main")));
+        }
     }
 }
 
@@ -54,7 +60,14 @@ impl<'py, W: Writer> Encoder<'py, W> {
     pub(crate) fn new(py: Python<'py>) -> Self {
         let others = AT_WORK.get();
         AT_WORK.set(others + 1);
-        Self { py, out: W::new(), careful: others > 0, limit: usize::MAX, open: Vec::new() }
+        Self {
+            py,
+            out: W::new(),
+            careful: others > 0,
+            limit: usize::MAX,
+            open: Vec::new(),
+            interrupted: Cell::new(false),
+        }
     }
 
     /// The message.
@@ -394,11 +407,10 @@ impl<'py, W: Writer> Encoder<'py, W> {
         format!("<unrepresentable {name}: {}>", error_name(self.py, error))
     }
 
-    /// Ctrl-C that arrived while a value was looked at comes again a moment later, when the record is written.
+    /// Keeps Ctrl-C for later if this is it; other errors are only shown.
     pub(crate) fn pass_on(&self, error: &PyErr) {
         if error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(self.py) {
-            // Nothing to do if even this fails: there is no main thread any more.
-            drop(self.py.import("_thread").and_then(|thread| thread.call_method0("interrupt_main")));
+            self.interrupted.set(true);
         }
     }
 }
