@@ -6,6 +6,10 @@
 /// Numbers with more bits than this are described, not written: printing costs the square of the length.
 pub(crate) const MAX_BITS: u64 = 20_000;
 
+/// Numbers with more bits than this have more than 4,300 digits. Python's `json` refuses to read those as numbers, so
+/// they are written as text.
+const READABLE_BITS: u64 = 14_284;
+
 /// A whole number: its sign, and its size in 32-bit limbs, lowest first.
 pub(crate) struct Big {
     negative: bool,
@@ -19,6 +23,12 @@ impl Big {
         let digits = digits.strip_prefix("0x")?.as_bytes();
         let limbs = digits.rchunks(8).map(limb).collect::<Option<Vec<u32>>>()?;
         Some(Self { negative, limbs })
+    }
+
+    /// Whether every reader takes it as a number.
+    pub(crate) fn is_readable(&self) -> bool {
+        let unused = self.limbs.last().map_or(0, |highest| highest.leading_zeros());
+        self.limbs.len() as u64 * 32 - u64::from(unused) <= READABLE_BITS
     }
 
     /// The number in decimal digits.

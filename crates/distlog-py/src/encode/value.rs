@@ -207,7 +207,8 @@ impl<'py, W: Writer> Encoder<'py, W> {
         match value.extract::<i64>() {
             Ok(small) => self.out.int(small),
             Err(_) => match self.big(value) {
-                Ok(Some(big)) => self.out.big(&big),
+                Ok(Some(big)) if big.is_readable() => self.out.big(&big),
+                Ok(Some(big)) => self.out.text(&big.decimal()),
                 Ok(None) => self.out.text("…<clipped int>"),
                 Err(error) => self.failed(value, &error),
             },
