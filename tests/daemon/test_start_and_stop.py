@@ -64,6 +64,17 @@ def test_check_says_what_is_guaranteed(tmp_path: Path) -> None:
     assert "processor p (exec): at least once" in ended.stdout
 
 
+def test_an_acked_endpoint_is_announced_as_not_opened(make_daemon: Callable[..., Any]) -> None:
+    """The daemon starts without it, and says so, as ``check`` does."""
+    daemon = make_daemon('sources: {apps: {pull: "tcp://127.0.0.1:*"}, acked: {router: "tcp://127.0.0.1:5011"}}\n')
+    daemon.start()
+    assert "distlogd: warning: source acked (tcp://127.0.0.1:5011): not opened" in daemon.log()
+    ended = distlogd("check", str(daemon.configuration))
+    assert ended.returncode == 0
+    assert "warning: source acked (tcp://127.0.0.1:5011): not opened" in ended.stderr + ended.stdout
+    assert daemon.stop() == 0
+
+
 CASES = """
 rules:
   errors: {when: "level>=error", to: [pager, file]}

@@ -19,6 +19,9 @@ pub(crate) fn check(name: &str, config: &Config, out: &mut impl Write) -> std::i
     for source in &config.sources {
         writeln!(out, "source {} ({}): {PULL_GUARANTEE}.", source.name, source.endpoint)?;
     }
+    for source in &config.unopened {
+        writeln!(out, "warning: {}", source.unopened())?;
+    }
     for (place, processor) in config.processors.iter().enumerate() {
         writeln!(
             out,

@@ -52,6 +52,9 @@ pub(crate) struct Start {
 /// Runs the daemon until a signal ends it.
 pub(crate) fn run(start: Start) -> Result<(), Error> {
     let config = config::load(start.file.as_deref(), &start.kinds)?;
+    for source in &config.unopened {
+        say(&format!("distlogd: warning: {}", source.unopened()));
+    }
     let store = open_store(&start.data, &config.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime =

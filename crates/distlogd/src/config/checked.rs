@@ -27,6 +27,8 @@ pub(super) const BUFFER_BYTES: u64 = 256 << 20;
 pub struct Config {
     /// Where records arrive.
     pub sources: Vec<Source>,
+    /// Acked endpoints (`router`). They are read and checked, and not opened by this version.
+    pub unopened: Vec<Source>,
     /// The page, the API, health and metrics; `None` with `http: false`.
     pub http: Option<Http>,
     /// How long records are kept.
@@ -46,6 +48,17 @@ pub struct Source {
     pub name: String,
     /// `tcp://ADDRESS:PORT`
     pub endpoint: String,
+}
+
+impl Source {
+    /// What is said of an acked endpoint at the start and by `check`.
+    pub fn unopened(&self) -> String {
+        let Self { name, endpoint } = self;
+        format!(
+            "source {name} ({endpoint}): not opened, since this version has no acknowledged delivery. \
+             Programs send to a `pull` source, with acks=False."
+        )
+    }
 }
 
 /// The HTTP side.
@@ -86,6 +99,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sources: vec![Source { name: "apps".to_owned(), endpoint: PULL.to_owned() }],
+            unopened: Vec::new(),
             http: Some(Http { listen: HTTP.to_owned(), hosts: Vec::new() }),
             store: Store { age: None, size: None, buffer_only: false },
             rules: Rules::default(),
@@ -101,7 +115,7 @@ pub(super) fn read(root: &Node, directory: &Path, kinds: &[Kind], problems: &Pro
     let insecure = top.flag("insecure").unwrap_or(false);
     let mut config = Config::default();
     if let Some(node) = top.node("sources") {
-        config.sources = sources(node, insecure, problems);
+        (config.sources, config.unopened) = sources(node, insecure, problems);
     }
     config.http = http(&top, insecure);
     config.store = store(&top);
@@ -127,13 +141,15 @@ pub(super) fn read(root: &Node, directory: &Path, kinds: &[Kind], problems: &Pro
     Some(config)
 }
 
-fn sources(node: &Node, insecure: bool, problems: &Problems) -> Vec<Source> {
-    let Some(section) = Section::new(node, "`sources`", problems) else { return Vec::new() };
-    let sources: Vec<Source> =
+/// Those to open, and those that this version does not open.
+fn sources(node: &Node, insecure: bool, problems: &Problems) -> (Vec<Source>, Vec<Source>) {
+    let Some(section) = Section::new(node, "`sources`", problems) else { return Default::default() };
+    let read: Vec<(bool, Source)> =
         section.names().filter_map(|(name, node)| source(&name.text, node, insecure, problems)).collect();
-    for (at, source) in sources.iter().enumerate() {
+    let sources = || read.iter().map(|(_, source)| source);
+    for (at, source) in sources().enumerate() {
         let twice =
-            sources.iter().take(at).find(|other| other.endpoint == source.endpoint && !is_any_port(source));
+            sources().take(at).find(|other| other.endpoint == source.endpoint && !is_any_port(source));
         if let Some(other) = twice {
             let place = section.place_of(&source.name);
             let text = format!(
@@ -143,7 +159,9 @@ fn sources(node: &Node, insecure: bool, problems: &Problems) -> Vec<Source> {
             problems.add(place, text);
         }
     }
-    sources
+    let (opened, unopened): (Vec<_>, Vec<_>) = read.into_iter().partition(|(opened, _)| *opened);
+    let plain = |list: Vec<(bool, Source)>| list.into_iter().map(|(_, source)| source).collect();
+    (plain(opened), plain(unopened))
 }
 
 /// Port 0, also written `*`, is a free port each time.
@@ -151,20 +169,22 @@ fn is_any_port(source: &Source) -> bool {
     source.endpoint.ends_with(":0") || source.endpoint.ends_with(":*")
 }
 
-fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Option<Source> {
+/// The source, and whether this version opens it.
+fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Option<(bool, Source)> {
     check_name(name, node.place, problems);
     let section = Section::new(node, format!("source `{name}`"), problems)?;
-    for later in ["router", "jetstream"] {
-        if section.has(later) {
-            let text = format!(
-                "`{later}` sources are not part of this version. Use `pull`, or take the source out."
-            );
-            problems.add(section.place_of(later), text);
-            section.finish();
-            return None;
-        }
+    if section.has("jetstream") {
+        let text = "`jetstream` sources are not part of this version. Use `pull`, or take the source out.";
+        problems.add(section.place_of("jetstream"), text);
+        section.finish();
+        return None;
     }
-    let endpoint = section.required_text("pull")?;
+    let acked = section.has("router");
+    if acked && section.has("pull") {
+        let text = "a source is either `pull` or `router`. Make two of it.";
+        problems.add(section.place_of("router"), text);
+    }
+    let endpoint = section.required_text(if acked { "router" } else { "pull" })?;
     section.finish();
     let address = endpoint.text.strip_prefix("tcp://");
     let Some(address) = address.filter(|address| port(address).is_some()) else {
@@ -176,7 +196,7 @@ fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Optio
         return None;
     };
     refuse_open(address, endpoint.place, insecure, problems);
-    Some(Source { name: name.to_owned(), endpoint: endpoint.text })
+    Some((!acked, Source { name: name.to_owned(), endpoint: endpoint.text }))
 }
 
 fn http(top: &Section<'_>, insecure: bool) -> Option<Http> {

@@ -144,9 +144,21 @@ fn addresses() {
     wrong_at("sources: {a: {pull: '127.0.0.1:5010'}}\n", "1:21", "no address to listen on");
     wrong_at("sources: {a: {pull: 'tcp://127.0.0.1:99999'}}\n", "1:21", "no address");
     wrong_at(
-        "sources: {a: {router: 'tcp://127.0.0.1:5011'}}\n",
-        "1:23",
-        "`router` sources are not part of this version",
+        "sources: {a: {jetstream: {url: 'nats://127.0.0.1:4222'}}}\n",
+        "1:26",
+        "`jetstream` sources are not part of this version",
+    );
+    wrong_at("sources: {a: {router: 'tcp://0.0.0.0:5011'}}\n", "1:23", "insecure: true");
+    wrong_at("sources: {a: {router: '127.0.0.1:5011'}}\n", "1:23", "no address to listen on");
+    wrong_at(
+        "sources: {a: {pull: 'tcp://127.0.0.1:1', router: 'tcp://127.0.0.1:2'}}\n",
+        "1:50",
+        "either `pull` or `router`",
+    );
+    wrong_at(
+        "sources:\n  a: {pull: 'tcp://127.0.0.1:1'}\n  b: {router: 'tcp://127.0.0.1:1'}\n",
+        "3:6",
+        "same address",
     );
     wrong_at(
         "sources:\n  a: {pull: 'tcp://127.0.0.1:1'}\n  b: {pull: 'tcp://127.0.0.1:1'}\n",
@@ -248,7 +260,7 @@ fn all_mistakes_of_a_file_are_named_in_one_run() {
 fn what_is_right_is_understood() {
     let config = right(
         "# everything at once\n\
-         sources:\n  apps: {pull: \"tcp://127.0.0.1:5010\"}\n\
+         sources:\n  apps: {pull: \"tcp://127.0.0.1:5010\"}\n  acked: {router: \"tcp://127.0.0.1:5011\"}\n\
          http: {listen: \"127.0.0.1:5012\"}\n\
          store: {keep: {age: 7d, size: 20GiB}}\n\
          rules:\n\
@@ -267,6 +279,12 @@ fn what_is_right_is_understood() {
         config.processors.iter().map(|one| one.kind).collect::<Vec<_>>(),
         ["file", "file", "exec", "python"]
     );
+    let names = |sources: &[config::Source]| sources.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&config.sources), names(&config.unopened)),
+        (vec!["apps".to_owned()], vec!["acked".to_owned()])
+    );
+    assert!(config.unopened.first().unwrap().unopened().contains("not opened"));
     assert_eq!(config.processors.get(2).unwrap().give_up, Some(Duration::from_secs(3600)));
     assert_eq!(
         config.rules.list().iter().map(|rule| rule.to.clone()).collect::<Vec<_>>(),
