@@ -26,7 +26,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any, Callable, TypeVar, cast
 
 from distlog import _distlog, traceparent
-from distlog.site import Site, caller, guarded, log, made, site_of
+from distlog.site import Site, caller, carried, guarded, log, made, reaches, site_of
 from distlog.stamp import Factory, Fields, LogRecord, Stamp
 from distlog.steps import decorate
 
@@ -297,9 +297,10 @@ class Task:
         mark = Stamp(self, fields, goal)
         record = log(site or site_of(None), level, msg, args, info, mark)
         if record is not None:
+            carriers = carried(record) if self._heard_by else False
             for (handler,) in [*self._heard_by.values()]:
-                # A handler that saw the goal begin sees it end, whatever the levels say.
-                if id(handler) not in mark.taken_by:
+                # A handler that saw the goal begin sees it end, whatever the levels say. What stands behind a queue gets it from there.
+                if id(handler) not in mark.taken_by and not (carriers and not reaches(record, handler)):
                     guarded(handler.handle, record)
 
     def _announce(self, handler: logging.Handler) -> None:

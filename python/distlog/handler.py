@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import inspect
 import json
 import logging
 import os
@@ -60,12 +61,12 @@ class _Foreign:
     NOBLOCK = 1
 
     def __init__(self, endpoint: _Socket) -> None:
-        self.socket = endpoint
+        self.send_frames = _not_waiting(endpoint.send_multipart, self.NOBLOCK)
         self.sent = self.refused = self.bytes = 0
 
     def send(self, topic: bytes, body: bytes, _level: int) -> bool:
         try:
-            self.socket.send_multipart([topic, body], self.NOBLOCK)
+            self.send_frames([topic, body])
         except BaseException as error:
             self.refused += 1
             # Only "would wait" is no error: the socket's queue is full.
@@ -156,9 +157,8 @@ class ZmqHandler(logging.Handler):
         """Encode the record and queue it. Never waits, never raises."""
         try:
             stamp = _distlog.stamp_of(record)
-            if stamp is not None and not isinstance(stamp, tuple):
-                stamp.announce(self)
-            self._send(record)
+            if stamp is None or isinstance(stamp, tuple) or stamp.announce(self):
+                self._send(record)
         except Exception:
             self.handleError(record)
 
@@ -226,6 +226,26 @@ class ZmqHandler(logging.Handler):
         if _exit_deadline is not None and timeout is None:
             wait = min(wait, _exit_deadline - time.monotonic())
         return max(wait, 0.0)
+
+
+def _not_waiting(send: Callable[..., Any], noblock: int) -> Callable[[list[bytes]], Any]:
+    """How to ask it not to wait: as pyzmq takes flags, by name only, or not at all."""
+    try:
+        signature = inspect.signature(send)
+    except (TypeError, ValueError):
+        # Compiled ones have none; they are pyzmq's or like it.
+        return lambda frames: send(frames, noblock)
+    for flags, named in (((noblock,), {}), ((), {"flags": noblock})):
+        try:
+            signature.bind([], *flags, **named)
+        except TypeError:
+            continue
+        return functools.partial(_call, send, flags, named)
+    return send
+
+
+def _call(send: Callable[..., Any], flags: tuple[int, ...], named: dict[str, int], frames: list[bytes]) -> Any:
+    return send(frames, *flags, **named)
 
 
 def _letter(fmt: Any) -> bool:

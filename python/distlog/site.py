@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -53,6 +54,27 @@ def made(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) ->
     record = logger.makeRecord(logger.name, level, site.file, site.line, msg, args, info, site.function)
     record.__setattr__("_distlog", mark)
     return record
+
+
+def carried(record: logging.LogRecord) -> bool:
+    """Whether one of the record's handlers took it to hand it on later (``QueueHandler``, ``MemoryHandler``)."""
+    handlers = sys.modules.get("logging.handlers")
+    if handlers is None or not logging.getLogger(record.name).isEnabledFor(record.levelno):
+        return False
+    carriers = (handlers.QueueHandler, handlers.MemoryHandler)
+    return any(isinstance(one, carriers) and record.levelno >= one.level for one in _handlers(record))
+
+
+def reaches(record: logging.LogRecord, handler: logging.Handler) -> bool:
+    """Whether the handler is one of those that the record's logger asks itself."""
+    return any(one is handler for one in _handlers(record))
+
+
+def _handlers(record: logging.LogRecord) -> Iterator[logging.Handler]:
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        yield from logger.handlers
+        logger = logger.parent if logger.propagate else None
 
 
 def guarded(function: Callable[..., Any], *args: Any) -> Any:

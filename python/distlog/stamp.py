@@ -41,18 +41,26 @@ class Stamp:
             goal["count"] = number + 1
         return {"key": f"{number}@{goal_id}", **self.fields}, goal
 
-    def announce(self, handler: logging.Handler) -> None:
-        """What a handler calls before it sends the record: sends it the begin records that it has not seen yet."""
+    def announce(self, handler: logging.Handler) -> bool:
+        """What a handler calls before it sends the record: sends it the begin records that it has not seen yet.
+
+        ``False`` if the record is a begin or end record that this handler had already: one may come to it directly and, later,
+        through a queue.
+        """
         if self.goal is None:
             if id(handler) not in self.task._heard_by:
                 self.task._announce(handler)
-        elif self.goal["event"] == "begin":
+            return True
+        if id(handler) in self.taken_by:
+            return False
+        self.taken_by.append(id(handler))
+        if self.goal["event"] == "begin":
             self.task._heard_by.setdefault(id(handler), (handler,))
             if self.task._parent is not None:
                 self.task._parent._announce(handler)
         else:
-            self.taken_by.append(id(handler))
             self.task._announce(handler)
+        return True
 
     def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[Parts]]:
         """In another process a stamp is what it says."""

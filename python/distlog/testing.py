@@ -38,9 +38,8 @@ class Captured(logging.Handler):
         """Keep the record."""
         try:
             stamp = _distlog.stamp_of(record)
-            if stamp is not None and not isinstance(stamp, tuple):
-                stamp.announce(self)
-            self.records.append(json.loads(_distlog.encode_json(record)))
+            if stamp is None or isinstance(stamp, tuple) or stamp.announce(self):
+                self.records.append(json.loads(_distlog.encode_json(record)))
         except Exception:
             self.handleError(record)
 

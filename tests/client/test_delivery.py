@@ -451,3 +451,56 @@ def test_task_names(handler: ZmqHandler, collector: Any) -> None:
     assert next(r for r in collector.wait(1) if r["message"] == "inside")["taskName"].startswith("Task-")
     with to("again"):
         pass
+
+
+@pytest.mark.parametrize("chain", ["queue", "memory"])
+def test_begin_and_end_come_once_and_in_order_through_a_chain(collector: Any, chain: str) -> None:
+    """Behind a QueueHandler or a MemoryHandler, a goal's end is not sent a second time around it."""
+    handler = ZmqHandler(collector.endpoint)
+    waiting: queue.Queue[Any] = queue.Queue()
+    listener = logging.handlers.QueueListener(waiting, handler)
+    first = (
+        logging.handlers.QueueHandler(waiting)
+        if chain == "queue"
+        else logging.handlers.MemoryHandler(3, target=handler, flushLevel=100)
+    )
+    root = logging.getLogger()
+    root.addHandler(first)
+    root.setLevel(logging.INFO)
+    try:
+        listener.start()
+        with distlog.task("work"):
+            logging.info("one")
+            logging.info("two")
+            time.sleep(0.05)
+            logging.info("three")
+        listener.stop()
+    finally:
+        root.removeHandler(first)
+        first.close()
+        handler.close()
+    records = collector.wait(5, settle=0.1)
+    assert [record["message"] for record in records] == ["work", "one", "two", "three", "work"]
+
+
+def test_a_socket_like_endpoint_need_not_know_flags() -> None:
+    """``send_multipart`` may take the frames alone, or flags by name."""
+
+    class Plain:
+        def __init__(self) -> None:
+            self.taken: list[list[bytes]] = []
+
+        def send_multipart(self, frames: list[bytes]) -> None:
+            self.taken.append(frames)
+
+    class ByName(Plain):
+        def send_multipart(self, frames: list[bytes], *, flags: int = 0) -> None:
+            assert flags
+            self.taken.append(frames)
+
+    for kind in (Plain, ByName):
+        endpoint = kind()
+        handler = ZmqHandler(endpoint)
+        handler.handle(logging.makeLogRecord({"msg": "hello"}))
+        assert [frames[0] for frames in endpoint.taken] == [b"PLJ"]
+        assert handler.stats()["sent"] == 1
