@@ -28,21 +28,33 @@ const MERGED_BYTES: u64 = 4 * BLOCK_BYTES as u64;
 /// Marks that outlive a segment.
 const MARKS: usize = 100_000;
 
-/// No segment is smaller than this, however little may be kept.
-const SMALLEST: u64 = 1 << 20;
+/// No segment is smaller than this, however little may be kept: an empty one takes 100 KiB.
+const SMALLEST: u64 = 256 << 10;
+
+/// No segment spans less than this, however briefly records may be kept.
+const BRIEFEST: Duration = Duration::from_secs(1);
+
+/// What a damaged file may have held besides its length.
+const UNSEEN: u64 = 1 << 20;
 
 /// One round of everything.
 pub(crate) fn run(store: &mut Store, now: i64) -> Result<Maintenance, Error> {
     let deadline = Instant::now() + store.options.maintain_time.min(Duration::from_secs(60));
     let mut done = Maintenance { set_aside: store.set_aside.clone(), ..Maintenance::default() };
-    if is_full(store, now) {
-        trim_marks(store);
-        store.roll(now)?;
-        done.rolled = true;
-    }
+    done.rolled = roll_if_full(store, now)?;
     remove_old(store, now, &mut done)?;
     merge(store, deadline, &mut done)?;
     Ok(done)
+}
+
+/// Closes the active segment if it is large or old enough. Also asked before each commit, since a burst may fill many.
+pub(crate) fn roll_if_full(store: &mut Store, now: i64) -> Result<bool, Error> {
+    let full = is_full(store, now);
+    if full {
+        trim_marks(store);
+        store.roll(now)?;
+    }
+    Ok(full)
 }
 
 /// First offsets of the segments that can be used. Others are renamed to `.bad` and told; what was never finished is removed.
@@ -77,7 +89,7 @@ pub(crate) fn new_first(
         let first: u64 = name.strip_prefix("seg-").and_then(|name| name.get(..20)?.parse().ok()).unwrap_or(0);
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
         if Some(first) > sound {
-            next = next.max(Some(first.saturating_add((length + SMALLEST) * 4)));
+            next = next.max(Some(first.saturating_add((length + UNSEEN) * 4)));
         }
     }
     if next.is_none() && sound.is_some() {
@@ -91,7 +103,8 @@ fn is_full(store: &Store, now: i64) -> bool {
     let Some(begun) = store.begun else { return false };
     let bound = store.options.keep_bytes.map_or(u64::MAX, |keep| keep / 8);
     let bound = store.options.segment_bytes.min(bound).max(SMALLEST);
-    let age = i64::try_from(store.options.segment_age.as_nanos()).unwrap_or(i64::MAX);
+    let age = store.options.keep_age.map_or(Duration::MAX, |keep| (keep / 8).max(BRIEFEST));
+    let age = i64::try_from(store.options.segment_age.min(age).as_nanos()).unwrap_or(i64::MAX);
     now.saturating_sub(begun) >= age || segment::bytes(&store.active.path) >= bound
 }
 

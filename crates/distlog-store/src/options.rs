@@ -11,7 +11,7 @@ pub struct Options {
     pub keep_bytes: Option<u64>,
     /// A segment is closed once its files are this large. Held to an eighth of `keep_bytes`, so that there is something to remove.
     pub segment_bytes: u64,
-    /// A segment is closed once it spans this long, so that age can be kept by whole files.
+    /// A segment is closed once it spans this long, so that age can be kept by whole files. Held to an eighth of `keep_age`.
     pub segment_age: Duration,
     /// Newest records kept in memory for those who follow, in bytes of their JSON.
     pub recent_bytes: usize,

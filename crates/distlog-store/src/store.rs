@@ -137,6 +137,7 @@ impl Store {
             self.recover()?;
         }
         if !self.waiting.is_empty() || !self.waiting_marks.is_empty() {
+            maintain::roll_if_full(self, received)?;
             self.commit(received)?;
         }
         Ok(start..self.next)
