@@ -51,6 +51,11 @@ pub enum Error {
         /// The most that is answered.
         limit: usize,
     },
+    /// The question took longer than the asker's patience.
+    TimeUp {
+        /// That patience.
+        after: std::time::Duration,
+    },
     /// A commit failed before and too many records wait for the disk to heal, so these were not taken.
     Waiting {
         /// How many records were turned away by this call.
@@ -98,6 +103,7 @@ impl fmt::Display for Error {
             Self::Database { doing, source } => write!(f, "cannot {doing}: {source}"),
             Self::Damaged { reason } => write!(f, "damaged: {reason}"),
             Self::TooMany { what, limit } => write!(f, "more than {limit} {what}"),
+            Self::TimeUp { after } => write!(f, "this took longer than {} s", after.as_secs()),
             Self::Waiting { refused } => {
                 write!(f, "{refused} records refused: the disk has not taken those before them")
             }

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use distlog::filter::{Filter, Node};
 
 use crate::block::column::Needle;
 use crate::block::{Assembler, Block, NO_LEVEL};
-use crate::scan::{Chunk, Prune, Scan};
+use crate::scan::{Chunk, Prune, Scan, check_patience};
 use crate::shared::Shared;
 use crate::{Entry, Error};
 
@@ -31,12 +32,22 @@ pub struct Query {
     pub order: Order,
     /// At most so many.
     pub limit: Option<usize>,
+    /// The longest that may be spent until the next answer is found, or until everything is counted.
+    pub patience: Option<Duration>,
 }
 
 impl Query {
     /// Everything that passes the filter, oldest first.
     pub fn new(filter: Filter) -> Self {
-        Self { filter, since: None, until: None, from: None, order: Order::OldestFirst, limit: None }
+        Self {
+            filter,
+            since: None,
+            until: None,
+            from: None,
+            order: Order::OldestFirst,
+            limit: None,
+            patience: None,
+        }
     }
 }
 
@@ -65,6 +76,7 @@ pub struct Search {
     criteria: Criteria,
     order: Order,
     left: usize,
+    patience: Option<Duration>,
     found: VecDeque<Entry>,
 }
 
@@ -73,13 +85,23 @@ impl Search {
         let criteria = Criteria::new(query);
         let scan = Scan::new(&shared, criteria.prune(), query.order, query.from)?;
         let left = query.limit.unwrap_or(usize::MAX);
-        Ok(Self { shared, scan, criteria, order: query.order, left, found: VecDeque::new() })
+        Ok(Self {
+            shared,
+            scan,
+            criteria,
+            order: query.order,
+            left,
+            patience: query.patience,
+            found: VecDeque::new(),
+        })
     }
 
     /// Walks on until something is found.
     fn find_more(&mut self) -> Result<(), Error> {
-        let Self { shared, scan, criteria, order, left, found } = self;
+        let Self { shared, scan, criteria, order, left, patience, found } = self;
+        let begun = Instant::now();
         while found.is_empty() && !scan.is_done() {
+            check_patience(begun, *patience)?;
             scan.step(shared, &mut |chunk| {
                 let mut entries = criteria.entries(chunk, *order, *left)?;
                 if *order == Order::NewestFirst {

@@ -4,6 +4,7 @@
 //! so a slow reader holds up no checkpoint, and blocks may be merged and segments rolled or removed between two steps.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crate::block::{Block, Header};
 use crate::segment::{Segment, View};
@@ -38,6 +39,14 @@ pub(crate) enum Chunk<'a> {
     Journal(&'a [Entry]),
 }
 
+/// An error once that much time has passed.
+pub(crate) fn check_patience(begun: Instant, patience: Option<Duration>) -> Result<(), Error> {
+    match patience {
+        Some(after) if begun.elapsed() >= after => Err(Error::TimeUp { after }),
+        _ => Ok(()),
+    }
+}
+
 /// Where a walk is.
 pub(crate) struct Scan {
     pub(crate) prune: Prune,
@@ -47,6 +56,8 @@ pub(crate) struct Scan {
     /// Oldest first only: the walk ends here.
     end: u64,
     done: bool,
+    /// The longest a walk to the end may take.
+    patience: Option<Duration>,
 }
 
 impl Scan {
@@ -57,16 +68,24 @@ impl Scan {
             Order::OldestFirst => from.unwrap_or(0),
             Order::NewestFirst => from.unwrap_or(end).min(end),
         };
-        Ok(Self { prune, order, position, end, done: false })
+        Ok(Self { prune, order, position, end, done: false, patience: None })
     }
 
-    /// Walks to the end, or until `visit` returns false.
+    /// The same walk, which may take only so long.
+    pub(crate) fn within(self, patience: Option<Duration>) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Walks to the end, or until `visit` returns false; an error if that takes too long.
     pub(crate) fn walk(
         &mut self,
         shared: &Shared,
         mut visit: impl FnMut(&Chunk<'_>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        while self.step(shared, &mut visit)? {}
+        let begun = Instant::now();
+        while self.step(shared, &mut visit)? {
+            check_patience(begun, self.patience)?;
+        }
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! Counting without putting records together: count, histogram, facet, names of fields.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
-use distlog::record::{Fields, Raw};
+use distlog::GoalId;
+use distlog::record::{Fields, JsonKind, Raw};
 
 use crate::block::directory::WHOLE;
 use crate::block::{Block, NO_LEVEL};
@@ -18,6 +20,9 @@ const MAX_BUCKETS: usize = 100_000;
 /// More different values than this are not told apart; those met first are.
 const MAX_VALUES: usize = 100_000;
 
+/// The name under which the goal tree of a record is counted.
+const TASK: &str = "task";
+
 /// Blocks that are asked for their field names.
 const NAMED_BLOCKS: usize = 64;
 
@@ -25,18 +30,21 @@ const NAMED_BLOCKS: usize = 64;
 pub(crate) fn count(shared: &Shared, query: &Query) -> Result<u64, Error> {
     let criteria = Criteria::new(query);
     let mut total = 0;
-    Scan::new(shared, criteria.prune(), query.order, query.from)?.walk(shared, |chunk| {
-        total += match chunk {
-            Chunk::Journal(entries) => entries.iter().filter(|entry| criteria.takes(entry)).count(),
-            Chunk::Block(block, rows) if criteria.takes_all(block) => rows.len(),
-            Chunk::Block(block, rows) => {
-                let found = criteria.rows(block, rows.clone()).len();
-                block.fault()?;
-                found
-            }
-        } as u64;
-        Ok(true)
-    })?;
+    Scan::new(shared, criteria.prune(), query.order, query.from)?.within(query.patience).walk(
+        shared,
+        |chunk| {
+            total += match chunk {
+                Chunk::Journal(entries) => entries.iter().filter(|entry| criteria.takes(entry)).count(),
+                Chunk::Block(block, rows) if criteria.takes_all(block) => rows.len(),
+                Chunk::Block(block, rows) => {
+                    let found = criteria.rows(block, rows.clone()).len();
+                    block.fault()?;
+                    found
+                }
+            } as u64;
+            Ok(true)
+        },
+    )?;
     Ok(total)
 }
 
@@ -44,19 +52,22 @@ pub(crate) fn count(shared: &Shared, query: &Query) -> Result<u64, Error> {
 pub(crate) fn histogram(shared: &Shared, query: &Query, width: i64) -> Result<Vec<Bucket>, Error> {
     let criteria = Criteria::new(query);
     let mut histogram = Histogram::new(width);
-    Scan::new(shared, criteria.prune(), query.order, query.from)?.walk(shared, |chunk| {
-        match chunk {
-            Chunk::Journal(entries) => {
-                let taken = entries.iter().filter(|entry| criteria.takes(entry));
-                taken.for_each(|entry| histogram.add(entry.time(), entry.record.level().unwrap_or(0)));
+    Scan::new(shared, criteria.prune(), query.order, query.from)?.within(query.patience).walk(
+        shared,
+        |chunk| {
+            match chunk {
+                Chunk::Journal(entries) => {
+                    let taken = entries.iter().filter(|entry| criteria.takes(entry));
+                    taken.for_each(|entry| histogram.add(entry.time(), entry.record.level().unwrap_or(0)));
+                }
+                Chunk::Block(block, rows) => histogram.add_block(block, rows.clone(), &criteria)?,
             }
-            Chunk::Block(block, rows) => histogram.add_block(block, rows.clone(), &criteria)?,
-        }
-        if histogram.buckets.len() > MAX_BUCKETS {
-            return Err(Error::TooMany { what: "stretches of time", limit: MAX_BUCKETS });
-        }
-        Ok(true)
-    })?;
+            if histogram.buckets.len() > MAX_BUCKETS {
+                return Err(Error::TooMany { what: "stretches of time", limit: MAX_BUCKETS });
+            }
+            Ok(true)
+        },
+    )?;
     Ok(histogram.finish())
 }
 
@@ -69,18 +80,21 @@ pub(crate) fn facet(
 ) -> Result<Vec<(String, u64)>, Error> {
     let criteria = Criteria::new(query);
     let mut values = Values::default();
-    Scan::new(shared, criteria.prune(), query.order, query.from)?.walk(shared, |chunk| {
-        match chunk {
-            Chunk::Journal(entries) => {
-                let taken = entries.iter().filter(|entry| criteria.takes(entry));
-                taken.for_each(|entry| values.add(find(&*entry.record, field), 1));
+    Scan::new(shared, criteria.prune(), query.order, query.from)?.within(query.patience).walk(
+        shared,
+        |chunk| {
+            match chunk {
+                Chunk::Journal(entries) => {
+                    let taken = entries.iter().filter(|entry| criteria.takes(entry));
+                    taken.for_each(|entry| values.add(find(&*entry.record, field), 1));
+                }
+                Chunk::Block(block, rows) => {
+                    values.add_block(block, &criteria.rows(block, rows.clone()), field)?
+                }
             }
-            Chunk::Block(block, rows) => {
-                values.add_block(block, &criteria.rows(block, rows.clone()), field)?
-            }
-        }
-        Ok(true)
-    })?;
+            Ok(true)
+        },
+    )?;
     let mut values: Vec<(String, u64)> = values.0.into_iter().collect();
     values.sort_unstable_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     values.truncate(top);
@@ -184,9 +198,8 @@ impl Histogram {
 struct Values(HashMap<String, u64>);
 
 impl Values {
-    fn add(&mut self, value: Option<Raw<'_>>, times: u64) {
-        let Some(value) = value.filter(|_| times > 0) else { return };
-        let text = value.into_str().unwrap_or(value.text().into());
+    fn add(&mut self, text: Option<Cow<'_, str>>, times: u64) {
+        let Some(text) = text.filter(|_| times > 0) else { return };
         if let Some(count) = self.0.get_mut(text.as_ref()) {
             *count += times;
         } else if self.0.len() < MAX_VALUES {
@@ -195,10 +208,11 @@ impl Values {
     }
 
     fn add_block(&mut self, block: &Block<'_>, rows: &[usize], field: &str) -> Result<(), Error> {
-        let column = if block.header.whole { None } else { block.column(field) };
-        let Some((texts, codes)) =
-            column.and_then(|(column, places)| column.dictionary().filter(|_| places.is_none()))
-        else {
+        let column = if block.header.whole || field == TASK { None } else { block.column(field) };
+        let dictionary = column.and_then(|(column, places)| column.dictionary().filter(|_| places.is_none()));
+        // A null is an absent value: such a row may have a bound one instead.
+        let dictionary = dictionary.filter(|(texts, _)| !texts.contains(&"null"));
+        let Some((texts, codes)) = dictionary else {
             let found: Vec<_> = rows.iter().map(|row| block.row(*row)).collect();
             let values: Vec<_> = found.iter().map(|row| find(row, field)).collect();
             block.fault()?;
@@ -212,15 +226,30 @@ impl Values {
             }
         }
         block.fault()?;
-        texts.into_iter().zip(counts).for_each(|(text, count)| self.add(Some(Raw::trusted(text)), count));
+        texts
+            .into_iter()
+            .zip(counts)
+            .for_each(|(text, count)| self.add(Some(shown(Raw::trusted(text))), count));
         Ok(())
     }
 }
 
-/// The field of that name, or what a dotted name leads to.
-fn find<'r>(row: &'r dyn Fields, field: &str) -> Option<Raw<'r>> {
-    row.get(field).or_else(|| {
+/// The value under that name, as filters see it: the field, what a dotted name leads to, or what is bound to the goal.
+fn find<'r>(row: &'r dyn Fields, field: &str) -> Option<Cow<'r, str>> {
+    if field == TASK {
+        return Some(GoalId::from_root(row.key()?.goal.root()).to_string().into());
+    }
+    let there = |value: &Raw<'r>| value.kind() != JsonKind::Null;
+    let stepped = || {
         let (first, rest) = field.split_once('.')?;
         row.get(first)?.walk(rest)
-    })
+    };
+    let bound = || row.get("context")?.walk(field);
+    let found = row.get(field).filter(there).or_else(|| stepped().filter(there));
+    found.or_else(|| bound().filter(there)).map(shown)
+}
+
+/// Strings without quotes, others as JSON.
+fn shown(value: Raw<'_>) -> Cow<'_, str> {
+    value.into_str().unwrap_or(value.text().into())
 }

@@ -181,6 +181,7 @@ impl Model {
             from: ask.from,
             order: if ask.newest_first { Order::NewestFirst } else { Order::OldestFirst },
             limit: ask.limit,
+            patience: None,
         };
         let matching: Vec<&Entry> = self.entries.iter().filter(|entry| passes(&query, entry)).collect();
         assert_eq!(reader.bounds(), 0..self.entries.len() as u64);

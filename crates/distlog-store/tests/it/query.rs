@@ -65,6 +65,24 @@ fn names_of_fields_and_absurd_widths() {
 }
 
 #[test]
+fn a_question_ends_with_the_patience_of_who_asks() {
+    let scratch = Scratch::new();
+    let mut store = Store::open(scratch.path(), Options::default()).unwrap();
+    store.append(1, records(0..20_000), &[]).unwrap();
+    let reader = store.reader();
+    let rare = Filter::parse("number=19999").unwrap();
+    let hurried = Query { patience: Some(Duration::ZERO), ..Query::new(rare.clone()) };
+    let is_up = |error: &Error| matches!(error, Error::TimeUp { .. });
+    assert!(reader.count(&hurried).is_err_and(|error| is_up(&error)));
+    assert!(reader.histogram(&hurried, 1000).is_err_and(|error| is_up(&error)));
+    assert!(reader.facet(&hurried, "name", 5).is_err_and(|error| is_up(&error)));
+    let answers: Vec<_> = reader.search(&hurried).unwrap().collect();
+    assert!(matches!(answers.as_slice(), [Err(error)] if is_up(error)));
+    let patient = Query { patience: Some(Duration::from_secs(60)), ..Query::new(rare) };
+    assert_eq!((reader.count(&patient).unwrap(), reader.search(&patient).unwrap().count()), (1, 1));
+}
+
+#[test]
 fn cursors_are_kept_by_name() {
     let scratch = Scratch::new();
     let store = Store::open(scratch.path(), Options::default()).unwrap();

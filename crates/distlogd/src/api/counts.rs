@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use distlog_store::{Query, Reader};
 use serde_json::{Map, Value, json};
 
-use super::state::{MOST_STREAMS, Parameters, Parts, Refusal};
+use super::state::{MOST_STREAMS, MOST_TIME, Parameters, Parts, Refusal};
 use crate::stats::Labelled;
 use crate::time;
 
@@ -36,7 +36,7 @@ type Pairs = Asked<Vec<(String, String)>>;
 pub(super) async fn histogram(Shared(parts): Shared<Arc<Parts>>, Asked(asked): Pairs) -> Answer {
     let parameters = Parameters::new(asked);
     let (since, until) = parameters.moments()?;
-    let query = Query { since, until, ..Query::new(parameters.filter()?) };
+    let query = Query { since, until, patience: Some(MOST_TIME), ..Query::new(parameters.filter()?) };
     let buckets = parameters.number("buckets")?.unwrap_or(BUCKETS).clamp(1, MOST_BUCKETS);
     let interval = match parameters.text("interval") {
         None => None,
@@ -52,7 +52,8 @@ pub(super) async fn histogram(Shared(parts): Shared<Arc<Parts>>, Asked(asked): P
 pub(super) async fn facets(Shared(parts): Shared<Arc<Parts>>, Asked(asked): Pairs) -> Answer {
     let parameters = Parameters::new(asked);
     let (since, until) = parameters.moments()?;
-    let query = Query { since, until, from: parameters.number("from")?, ..Query::new(parameters.filter()?) };
+    let from = parameters.number("from")?;
+    let query = Query { since, until, from, patience: Some(MOST_TIME), ..Query::new(parameters.filter()?) };
     let field = parameters.text("field").map(str::to_owned);
     let field = field
         .ok_or_else(|| Refusal::parameter("field", "", "`field` is missing: which values to count", None))?;

@@ -26,7 +26,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::around::Around;
-use super::state::{Parameters, Parts, Refusal};
+use super::state::{MOST_TIME, Parameters, Parts, Refusal};
 
 /// Records are sent in pieces of about this size.
 const PIECE: usize = 64 << 10;
@@ -34,9 +34,6 @@ const PIECE: usize = 64 << 10;
 const WAITING: usize = 4;
 /// Matches kept to be turned round; of more than that only the first place is kept.
 const MOST_KEPT: usize = 10_000;
-/// Time spent searching, not counting the time the client takes.
-const MOST_TIME: Duration = Duration::from_secs(60);
-
 /// One search, ready to run on a thread that may block.
 struct Hunt {
     filter: Filter,
@@ -119,6 +116,7 @@ fn hunt(parts: &Parts, parameters: &Parameters, end: u64) -> Result<Hunt, Refusa
         from: Some(if is_backward { to } else { from.unwrap_or(0) }),
         order: if is_backward { Order::NewestFirst } else { Order::OldestFirst },
         limit: limit.filter(|_| !is_judged_here),
+        patience: Some(MOST_TIME),
         filter: if is_judged_here { Filter::everything() } else { filter.clone() },
     };
     let reader = parts.state.reader.clone();
@@ -246,11 +244,7 @@ impl Output {
         if self.searched + self.since.elapsed() < MOST_TIME {
             return Ok(());
         }
-        let message = format!(
-            "the search took longer than {} s; narrow it with since, until or limit",
-            MOST_TIME.as_secs()
-        );
-        Err(Stop::Refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)))
+        Err(Stop::Refused(Refusal::time_up(MOST_TIME)))
     }
 }
 

@@ -21,6 +21,8 @@ use crate::time;
 pub(super) const MOST_STREAMS: usize = 64;
 /// Questions to the store at once. One whose client reads slowly keeps its place.
 const MOST_SCANS: usize = 32;
+/// The longest a question may take, not counting the time the client takes.
+pub(super) const MOST_TIME: Duration = Duration::from_secs(60);
 /// How long a question waits for its place.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -163,6 +165,15 @@ impl Refusal {
         }
     }
 
+    /// A question took too long.
+    pub(super) fn time_up(after: Duration) -> Self {
+        let message = format!(
+            "the search took longer than {} s; narrow it with since, until or limit",
+            after.as_secs()
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     /// A filter is wrong somewhere.
     pub(super) fn filter(name: &'static str, wrong: FilterError) -> Self {
         Self {
@@ -187,7 +198,12 @@ impl Refusal {
 
 impl From<distlog_store::Error> for Refusal {
     fn from(error: distlog_store::Error) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the store cannot be read: {error}"))
+        match error {
+            distlog_store::Error::TimeUp { after } => Self::time_up(after),
+            error => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the store cannot be read: {error}"))
+            }
+        }
     }
 }
 

@@ -25,14 +25,14 @@ use crate::time;
 const PAGE: usize = 10_000;
 /// More records of one task are not looked at.
 const MOST_RECORDS: usize = 2_000_000;
-/// The same when tasks are listed.
+/// The same for each task of a list that has taken its time.
 const MOST_LISTED_RECORDS: usize = 50_000;
 /// Tasks listed if no limit is given, and at most.
 const LISTED: u64 = 50;
 const MOST_LISTED: u64 = 10_000;
 /// Candidates named when an id is ambiguous.
 const NAMED: usize = 5;
-/// Time to look for tasks that match; then those found are listed.
+/// Time to look for tasks that match and to read them whole; then those found are listed as far as they are read.
 const LISTING_TIME: Duration = Duration::from_secs(5);
 
 /// Answers with one tree.
@@ -144,7 +144,8 @@ fn list(reader: &Reader, filter: &Filter, limit: usize) -> Result<String, Refusa
     };
     let mut summaries = Vec::with_capacity(roots.len());
     for root in roots {
-        if let Some(summary) = summary(reader, root)? {
+        let most = if Instant::now() < deadline { MOST_RECORDS } else { MOST_LISTED_RECORDS };
+        if let Some(summary) = summary(reader, root, most)? {
             summaries.push(summary);
         }
     }
@@ -152,8 +153,8 @@ fn list(reader: &Reader, filter: &Filter, limit: usize) -> Result<String, Refusa
     Ok(summaries.iter().map(|summary| summary.to_json() + "\n").collect())
 }
 
-fn summary(reader: &Reader, root: [u8; 16]) -> Result<Option<Summary>, Refusal> {
-    let forest = forest(reader, root, MOST_LISTED_RECORDS)?;
+fn summary(reader: &Reader, root: [u8; 16], most: usize) -> Result<Option<Summary>, Refusal> {
+    let forest = forest(reader, root, most)?;
     Ok(forest.summary(&GoalId::from_root(root), &Liveness::at(time::now())))
 }
 
