@@ -34,7 +34,7 @@ pub fn parse(text: &str, now: i64, zone: &TimeZone) -> Result<i64, TimeError> {
     if let Some(age) = parse_duration(age) {
         return now.checked_sub(age).ok_or_else(|| wrong(format!("{text} is too long ago")));
     }
-    if let Some(seconds) = text.strip_prefix('@') {
+    if let Some(seconds) = text.strip_prefix('@').or_else(|| is_of_epoch(text).then_some(text)) {
         return distlog::json::decimal_to_ns(seconds).ok_or_else(|| wrong(format!("{text} is out of range")));
     }
     if let Ok(moment) = text.parse::<Timestamp>() {
@@ -50,6 +50,13 @@ pub fn parse(text: &str, now: i64, zone: &TimeZone) -> Result<i64, TimeError> {
     let civil = civil.ok_or_else(|| wrong(format!("`{text}` is no time")))?;
     let moment = civil.to_zoned(zone.clone()).map_err(|_| wrong(format!("`{text}` is out of range")))?;
     nanoseconds(moment.timestamp()).ok_or_else(|| wrong(format!("`{text}` is out of range")))
+}
+
+/// Whether a number alone is long enough to be meant as seconds since the epoch, as in a record's `created`.
+fn is_of_epoch(text: &str) -> bool {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|letter| letter.is_ascii_digit());
+    (9..=10).contains(&whole.len()) && are_digits(whole) && are_digits(part)
 }
 
 /// A length of time: `500ms`, `1h30m`, `1.5h`, `2 days`. In nanoseconds.
@@ -187,6 +194,8 @@ mod tests {
             ("2026-11-22T14:02:00Z", "2026-11-22T14:02:00Z"),
             ("2026-11-22T14:02-05:00", "2026-11-22T19:02:00Z"),
             ("@1795352527", "2026-11-22T13:02:07Z"),
+            ("1795352527", "2026-11-22T13:02:07Z"),
+            ("1795352527.25", "2026-11-22T13:02:07.25Z"),
         ] {
             assert_eq!(parse(text, NOW, &berlin()).map(show_exact).as_deref(), Ok(expected), "{text}");
         }
@@ -194,9 +203,21 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused_with_a_hint() {
-        for text in
-            ["", "soon", "10", "10 parsecs", "25:00", "2026-13-01", "9999999999d", "@nan", "-", "1..5h"]
-        {
+        for text in [
+            "",
+            "soon",
+            "10",
+            "12345678901",
+            "1795352527.",
+            "1795352527.2.5",
+            "10 parsecs",
+            "25:00",
+            "2026-13-01",
+            "9999999999d",
+            "@nan",
+            "-",
+            "1..5h",
+        ] {
             let refused = parse(text, NOW, &berlin()).expect_err(text);
             assert!(refused.help.contains("10m") && !refused.message.is_empty());
         }

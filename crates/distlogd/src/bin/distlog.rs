@@ -6,5 +6,5 @@ use clap::Parser as _;
 use distlogd::views;
 
 fn main() -> ExitCode {
-    ExitCode::from(views::run(views::Command::parse()))
+    ExitCode::from(views::run(views::Command::parse_from(views::words(std::env::args_os()))))
 }

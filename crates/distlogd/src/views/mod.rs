@@ -16,6 +16,7 @@ pub mod tasks;
 pub mod tree;
 pub mod wait;
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::Range;
 
@@ -167,6 +168,32 @@ pub struct Screen {
     pub zone: TimeZone,
     /// Whether notes on stderr have a reader at a terminal.
     pub has_notes: bool,
+}
+
+/// The words of the command line, those marked that begin with a minus and are part of a filter: `-healthcheck`,
+/// `-level:debug`, `-(a or b)`. A space in front does not change a filter, and the parser of options passes it by.
+pub fn words(words: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    words.map(|word| match word.to_str() {
+        Some(text) if is_negation(text) => format!(" {text}").into(),
+        _ => word,
+    })
+}
+
+/// Whether a word is no option: options are one letter, or one letter and its value, or begin with two minuses.
+fn is_negation(word: &str) -> bool {
+    let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else { return false };
+    let mut letters = rest.chars();
+    let (first, value) = (letters.next(), letters.as_str());
+    match first {
+        None => false,
+        Some(_) if value.is_empty() => false,
+        // `-n20`, `-C2`, `-n=20`
+        Some('n' | 'C') => !value.trim_start_matches('=').bytes().all(|letter| letter.is_ascii_digit()),
+        // `-lerror`, `-l=error`
+        Some('l') => Filter::parse(&format!("level>={}", value.trim_start_matches('='))).is_err(),
+        // An age: `--since -10m`.
+        Some(first) => !first.is_ascii_digit() && first != '.',
+    }
 }
 
 /// Runs the view that was asked for and gives the exit code.

@@ -67,10 +67,10 @@ pub fn run(options: &SearchOptions, client: &Client, screen: &mut Screen) -> Res
         ("from", options.from.map(|from| from.to_string()).unwrap_or_default()),
     ];
     let limit = options.limit.or_else(|| screen.look.width.is_some().then_some(SCREENFUL));
-    let found = if options.count {
-        count(client, screen, &parameters)?
-    } else if !options.by.is_empty() {
+    let found = if !options.by.is_empty() {
         count_by(options, client, screen, &parameters)?
+    } else if options.count {
+        count(client, screen, &parameters)?
     } else {
         parameters.push(("limit", limit.map(|limit| limit.to_string()).unwrap_or_default()));
         match options.context {

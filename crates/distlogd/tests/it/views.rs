@@ -50,6 +50,30 @@ fn shop() -> Vec<Record> {
 }
 
 #[test]
+fn words_with_a_minus_are_filters_where_they_are_no_options() {
+    let read = |words: &[&str]| -> Vec<String> {
+        let words = words.iter().map(std::ffi::OsString::from);
+        distlogd::views::words(words).map(|word| word.into_string().unwrap()).collect()
+    };
+    let options = [
+        "-l", "error", "-lerror", "-l=35", "-n20", "-C2", "-h", "-V", "--json", "--", "-", "-10m", "timeout",
+    ];
+    assert_eq!(read(&options), options);
+    let filters = [
+        "-healthcheck",
+        "-level:debug",
+        "-(a or b)",
+        "-\"a b\"",
+        "-noise",
+        "-Cache",
+        "-/x/",
+        "-user:*",
+        "-éa",
+    ];
+    assert_eq!(read(&filters), filters.map(|word| format!(" {word}")));
+}
+
+#[test]
 fn lines_for_a_terminal() {
     assert_eq!(
         shown(WIDE, &shop()),
