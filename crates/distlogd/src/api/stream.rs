@@ -22,6 +22,7 @@
 //! `slow=wait` it never does. Nobody is ever disconnected for being slow.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,7 +33,7 @@ use axum::extract::{Query as Asked, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use distlog::filter::Filter;
-use distlog_store::{Query, Reader};
+use distlog_store::{Query, Reader, Search};
 use futures_core::Stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -64,8 +65,13 @@ struct Feed {
     is_live: bool,
     skips: bool,
     has_waited: bool,
+    /// A walk through history that goes on with the next batch: blocks are large, and unpacked once.
+    history: Option<History>,
     sender: mpsc::Sender<Bytes>,
 }
+
+/// A search, and the offset up to which it sees everything.
+type History = (Search, u64);
 
 /// What one look at the store gave.
 struct Batch {
@@ -106,7 +112,7 @@ pub(super) async fn stream(
     let position = start(&parts, &headers, &parameters)?;
     let (sender, frames) = mpsc::channel(WAITING);
     let is_live = position >= parts.state.reader.bounds().end;
-    let feed = Feed { parts, filter, position, is_live, skips, has_waited: false, sender };
+    let feed = Feed { parts, filter, position, is_live, skips, has_waited: false, history: None, sender };
     tokio::spawn(feed.run());
     let headers = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((headers, Body::from_stream(Frames { frames, _place: place })).into_response())
@@ -151,7 +157,7 @@ impl Feed {
                         .await?;
                 }
                 self.catch_up().await?;
-                if self.is_live && batch.count < BATCH {
+                if self.is_live && self.position >= bounds.end {
                     sleep_until(gathered).await;
                 }
             }
@@ -178,12 +184,17 @@ impl Feed {
     }
 
     /// The next records that pass, up to a batch, from what is stored before `end`.
-    async fn look(&self, end: u64) -> Result<Batch, Over> {
+    async fn look(&mut self, end: u64) -> Result<Batch, Over> {
         let (reader, filter, position) =
             (self.parts.state.reader.clone(), self.filter.clone(), self.position);
-        let batch = tokio::task::spawn_blocking(move || look(&reader, &filter, position, end)).await;
-        match batch {
-            Ok(Ok(batch)) => Ok(batch),
+        let history = self.history.take();
+        let looked =
+            tokio::task::spawn_blocking(move || look(&reader, &filter, position..end, history)).await;
+        match looked {
+            Ok(Ok((batch, history))) => {
+                self.history = history;
+                Ok(batch)
+            }
             // The store cannot be read now: the client connects again, and goes on where it was.
             Ok(Err(_)) | Err(_) => Err(Over),
         }
@@ -218,6 +229,7 @@ impl Feed {
     async fn skip_to(&mut self, next: u64) -> Result<(), Over> {
         let (from, to) = (self.position, next - 1);
         self.position = next;
+        self.history = None;
         let count = next - from;
         self.send(format!(
             "id: {to}\nevent: gap\ndata: {{\"from\":{from},\"to\":{to},\"count\":{count}}}\n\n"
@@ -226,31 +238,45 @@ impl Feed {
     }
 }
 
-fn look(reader: &Reader, filter: &Filter, position: u64, end: u64) -> Result<Batch, distlog_store::Error> {
+/// One batch, and the walk that found it if that has more.
+fn look(
+    reader: &Reader,
+    filter: &Filter,
+    offsets: Range<u64>,
+    history: Option<History>,
+) -> Result<(Batch, Option<History>), distlog_store::Error> {
     let around = Around::new(reader.clone());
-    let mut batch = Batch { json: String::new(), count: 0, next: end };
-    if end - position <= NEAR {
-        let entries = reader.read(position, usize::try_from(end - position).unwrap_or(BATCH))?;
-        for entry in entries.iter().take_while(|entry| entry.offset < end) {
+    let mut batch = Batch { json: String::new(), count: 0, next: offsets.end };
+    if history.is_none() && offsets.end - offsets.start <= NEAR {
+        // No more than a batch can hold, so that large records are not read again and again.
+        let limit = usize::try_from(offsets.end - offsets.start).unwrap_or(BATCH).min(BATCH);
+        let entries = reader.read(offsets.start, limit)?;
+        for entry in entries.iter().take_while(|entry| entry.offset < offsets.end) {
+            batch.next = entry.offset + 1;
             if around.passes(filter, entry) && batch.put(&entry.to_json(), entry.offset) {
                 break;
             }
         }
-        return Ok(batch);
+        return Ok((batch, None));
     }
     let is_judged_here = filter.needs_goals();
-    let first = if is_judged_here { Filter::everything() } else { filter.clone() };
-    for entry in reader.search(&Query { from: Some(position), ..Query::new(first) })? {
+    let first = || if is_judged_here { Filter::everything() } else { filter.clone() };
+    let (mut search, end) = match history {
+        Some(history) => history,
+        None => (reader.search(&Query { from: Some(offsets.start), ..Query::new(first()) })?, offsets.end),
+    };
+    batch.next = end;
+    for entry in search.by_ref() {
         let entry = entry?;
         if entry.offset >= end {
             break;
         }
         let passes = !is_judged_here || around.passes(filter, &entry);
         if passes && batch.put(&entry.to_json(), entry.offset) {
-            break;
+            return Ok((batch, Some((search, end))));
         }
     }
-    Ok(batch)
+    Ok((batch, None))
 }
 
 impl Batch {
