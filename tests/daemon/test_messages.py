@@ -139,3 +139,11 @@ def test_the_ledger_adds_up(make_daemon: Callable[..., Any], connect: Callable[[
     assert handled + filtered == 201
     assert handled == len((daemon.folder / "loud.jsonl").read_text().splitlines())
     assert not daemon.records("logger=noise.*")
+
+
+def test_a_message_too_large_to_take_is_told(daemon: Any, connect: Callable[[Any], Client]) -> None:
+    """It cannot be stored; the log says so, and what others send arrives."""
+    connect(daemon).log("x" * 2_000_000)
+    until(lambda: "larger than 1 MiB" in daemon.log(), "the line about it")
+    connect(daemon).log("small")
+    daemon.wait_for(1, "small")

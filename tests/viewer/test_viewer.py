@@ -274,6 +274,38 @@ def test_a_reader_that_goes_away_ends_the_viewer_quietly(daemon: Any) -> None:
             assert viewer.stderr.read() == ""
 
 
+def test_a_tail_ends_with_its_reader_and_not_with_the_next_record(daemon: Any) -> None:
+    """As in ``distlog tail | head -1`` while nothing is logged."""
+    send(daemon, record("only one"))
+    with running(daemon, "tail") as viewer:
+        assert "only one" in line(viewer)
+        assert viewer.stdout is not None
+        viewer.stdout.close()
+        assert viewer.wait(10) == 0
+
+
+def test_a_filter_may_begin_with_a_minus(daemon: Any) -> None:
+    """Also where its first letters are those of an option."""
+    send(daemon, record("healthcheck"), record("loud", 30), record("pay"))
+    for filters, expected in [
+        (["-healthcheck"], "2\n"),
+        (["-level:warning", "-healthcheck"], "1\n"),
+        (["-noise", "-Cache", "-(loud or pay)"], "1\n"),
+        (["-lwarning"], "1\n"),
+    ]:
+        assert daemon.view("search", *filters, "--count").stdout == expected, filters
+
+
+def test_counts_by_what_is_bound_and_since_seconds(daemon: Any) -> None:
+    """``--by`` takes the names that filters take; ``--since`` takes a record's ``created``."""
+    now = time.time()
+    bound = {"context": {"key": f"1@{GOAL}", "user": "ann"}}
+    send(daemon, record("old", created=now - 100), record("new", created=now - 10, **bound))
+    assert daemon.view("search", "--by", "user", "--count").stdout.split() == ["COUNT", "USER", "1", "ann"]
+    assert daemon.view("search", "--by", "task").stdout.split() == ["COUNT", "TASK", "1", GOAL]
+    assert daemon.view("search", "--count", "--since", str(now - 50)).stdout == "1\n"
+
+
 def on_terminal(daemon: Any, *arguments: str, **environment: str) -> str:
     """What the viewer writes to a terminal, to stdout and stderr."""
     ours, theirs = pty.openpty()

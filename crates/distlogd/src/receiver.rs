@@ -20,6 +20,8 @@ const MESSAGES: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 /// What a message takes besides its bytes, so that empty ones do not come for nothing.
 const MESSAGE_OVERHEAD: usize = 128;
+/// While nothing comes, the listener's counts are looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// At the stop, silence for so long means that nothing is on its way.
 const QUIET: Duration = Duration::from_millis(100);
 /// At the stop, senders that never pause are cut off after this.
@@ -33,13 +35,18 @@ pub(crate) async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut most = 64;
+    let mut oversized = 0;
     loop {
         let taken = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            taken = listener.next_batch(most) => taken,
+            taken = listener.next_batch_within(most, LOOK_AGAIN) => taken,
         };
         let Ok(messages) = taken else { break };
+        oversized = tell_oversized(&listener, oversized);
+        if messages.is_empty() {
+            continue;
+        }
         most = next_most(&messages);
         if !forward(messages, &queue, &room).await {
             break;
@@ -54,6 +61,19 @@ pub(crate) async fn run(
         }
     }
     listener.close().await;
+}
+
+/// Says when messages were larger than is taken. Of these nothing can be stored: they are refused by their head alone.
+fn tell_oversized(listener: &PullListener, told: u64) -> u64 {
+    let oversized = listener.counters().oversized;
+    if oversized > told {
+        let count = oversized - told;
+        say(&format!(
+            "distlogd: {count} message(s) larger than 1 MiB refused at {}; the sender's connection was closed each time",
+            listener.local_endpoint()
+        ));
+    }
+    oversized.max(told)
 }
 
 /// How many messages to take next time, if they are as large as these.

@@ -3,12 +3,15 @@
 //! The history is a search; its answer says up to which offset it looked, and the stream goes on from exactly there.
 //! At a terminal a tail that cannot keep up skips and says so; in a pipe it waits instead, so that a script sees all.
 
+use std::io;
 use std::sync::mpsc::{SyncSender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use distlog::{Fields, Record};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -84,9 +87,24 @@ pub fn stop_on_signals(arrivals: SyncSender<Arrival>) {
     });
 }
 
+/// Sends [`Arrival::Stop`] when the reader of a pipe goes away, so that `distlog tail | head -1` ends with `head`
+/// and not with the next record.
+fn stop_when_unread(arrivals: SyncSender<Arrival>) {
+    thread::spawn(move || {
+        let stdout = io::stdout();
+        // Nothing is waited for but the trouble that is always told.
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        while let Err(Errno::INTR) = poll(&mut watched, None) {}
+        if watched.iter().any(|end| end.revents().contains(PollFlags::ERR)) {
+            let _full = arrivals.try_send(Arrival::Stop);
+        }
+    });
+}
+
 impl Tail<'_> {
     fn follow(&mut self, client: &Client, parameters: Parameters<'static>, next: u64) -> Result<u8, Failure> {
         let (sender, arrivals) = client.follow(parameters, next);
+        stop_when_unread(sender.clone());
         stop_on_signals(sender);
         let mut position = next;
         loop {
