@@ -306,6 +306,13 @@ def test_counts_by_what_is_bound_and_since_seconds(daemon: Any) -> None:
     assert daemon.view("search", "--count", "--since", str(now - 50)).stdout == "1\n"
 
 
+def test_names_of_fields_are_what_was_sent(daemon: Any) -> None:
+    """Also where JSON has to escape them."""
+    names = ['"quoted"', "line\nbreak", "back\\slash", "ü"]
+    send(daemon, record("strange", **dict.fromkeys(names, 1)))
+    assert set(names) <= set(json.loads(daemon.get("/api/v1/fields"))["fields"])
+
+
 def on_terminal(daemon: Any, *arguments: str, **environment: str) -> str:
     """What the viewer writes to a terminal, to stdout and stderr."""
     ours, theirs = pty.openpty()

@@ -5,11 +5,13 @@
 //! - `/facets`: `field`, `filter`, `since`, `until`, `limit`: `{"field", "values": [{"value", "count"}]}`.
 //! - `/fields`: `{"fields": [name]}`. `/stats`: the store and the daemon in figures.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Query as Asked, State as Shared};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use distlog::Raw;
 use distlog_store::{Query, Reader};
 use serde_json::{Map, Value, json};
 
@@ -70,6 +72,14 @@ pub(super) async fn facets(Shared(parts): Shared<Arc<Parts>>, Asked(asked): Pair
 /// Names of fields that records have.
 pub(super) async fn fields(Shared(parts): Shared<Arc<Parts>>) -> Answer {
     let names = parts.ask(|reader| Ok(reader.field_names()?)).await?;
+    // The store keeps names as they were escaped.
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| {
+            let quoted = format!("\"{name}\"");
+            Raw::trusted(&quoted).into_str().map_or_else(|| name.clone(), Cow::into_owned)
+        })
+        .collect();
     Ok(answer_of(&json!({"fields": names})))
 }
 
