@@ -25,12 +25,12 @@ use crate::runner::Stop;
 use crate::stats::Stats;
 
 /// Bytes of messages between the sockets and the store.
-pub(crate) const QUEUE_BYTES: usize = 16 << 20;
+pub(crate) const QUEUE_BYTES: usize = 12 << 20;
 /// How long after a commit the next one waits for company.
 const GATHER: Duration = Duration::from_millis(4);
 /// A commit this large waits for nobody.
-const COMMIT_RECORDS: usize = 4096;
-const COMMIT_BYTES: usize = 4 << 20;
+const COMMIT_RECORDS: usize = 8 << 10;
+const COMMIT_BYTES: usize = 6 << 20;
 /// How often the store looks after its files.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 /// The pauses between tries on a failing disk.
