@@ -509,7 +509,7 @@ fn an_id_of_another_store_starts_from_the_beginning() {
 
 /// Records so large that some ten thousand fill every buffer between the two ends, of which the kernel's are the largest.
 fn large(range: std::ops::Range<i64>) -> Vec<Record> {
-    let filling = quoted(&"x".repeat(5000));
+    let filling = quoted(&"x".repeat(4000));
     range.map(|n| Record::from_json(&format!(r#"{{"message":{filling},"n":{n}}}"#)).unwrap()).collect()
 }
 
