@@ -44,6 +44,10 @@ pub(crate) fn run(store: &mut Store, now: i64) -> Result<Maintenance, Error> {
     done.rolled = roll_if_full(store, now)?;
     remove_old(store, now, &mut done)?;
     merge(store, deadline, &mut done)?;
+    if done.merged > 0 {
+        // A merge needs room before it gives any back.
+        remove_old(store, now, &mut done)?;
+    }
     Ok(done)
 }
 
