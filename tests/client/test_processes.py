@@ -94,6 +94,39 @@ def test_one_notice(run: Any, free_port: int) -> None:
     assert done.stderr.startswith(f"distlog: no daemon answers at tcp://127.0.0.1:{free_port}")
 
 
+def test_hard_exit_without_a_daemon(run: Any, free_port: int) -> None:
+    """``os._exit`` stays a quick end where nobody listens."""
+    begun = time.monotonic()
+    done = run("for n in range(100): log.info('x')\nos._exit(3)", endpoint=f"tcp://127.0.0.1:{free_port}", check=False)
+    assert done.returncode == 3
+    assert time.monotonic() - begun < 1.5
+
+
+LEAVES_A_POOL = """
+import logging, multiprocessing, sys
+from distlog import ZmqHandler
+logging.basicConfig(level=logging.DEBUG, handlers=[ZmqHandler(sys.argv[1])])
+
+def work(n):
+    logging.getLogger("pool").info("work %d", n)
+
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
+        pool.map(work, range(20), 1)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_of_a_pool_that_is_left(collector: Any, tmp_path: Path, method: str) -> None:
+    """Leaving ``with Pool()`` ends the workers with SIGTERM; what they logged is there."""
+    program = tmp_path / "program.py"
+    program.write_text(LEAVES_A_POOL)
+    subprocess.run([sys.executable, program, collector.endpoint, method], timeout=30, check=True)
+    records = collector.wait(20, settle=0.2)
+    found = collections.Counter(r["message"] for r in records if r["name"] == "pool")
+    assert found == {f"work {n}": 1 for n in range(20)}
+
+
 class TestFork:
     """C6, C7"""
 
@@ -111,6 +144,20 @@ class TestFork:
         found = messages(collector, 401)
         assert set(found.values()) == {1}
         assert len(found) == 401
+
+    def test_children_that_only_log_and_leave(self, run: Any, collector: Any) -> None:
+        """``os._exit`` runs no exit hooks, and yet the records are there."""
+        done = run("""
+            for n in range(20):
+                if os.fork() == 0:
+                    with to("goal"): log.info("child %d", n)
+                    os._exit(0)
+                os.wait()
+            os._exit(0)
+        """)
+        assert (done.stdout, done.stderr) == QUIET
+        found = collections.Counter(r["message"] for r in collector.wait(60, settle=0.2))
+        assert found == {"goal": 40, **{f"child {n}": 1 for n in range(20)}}
 
     def test_while_threads_log(self, run: Any, collector: Any) -> None:
         done = run(
