@@ -35,7 +35,8 @@ demo: build  ## start the daemon, run examples/shop, show the tail and the faile
 test: build test-rust test-python test-fuzz  ## every test: Rust, Python, end to end, a few seconds of fuzzing
 
 test-rust: $(VENV)/.installed
-	cargo test $(CARGO_FLAGS) --workspace --exclude distlog-py  # tested from Python, as it is used
+	cargo test $(CARGO_FLAGS) -p distlog -p distlog-store -p distlogd
+	cargo test $(CARGO_FLAGS) -p distlog-transport --all-features
 
 test-python: build
 	cargo build $(CARGO_FLAGS) -p distlog-transport --all-features --examples

@@ -28,6 +28,9 @@ use tokio::task::JoinHandle;
 use crate::endpoint::Endpoint;
 use crate::{Error, MESSAGE_BYTES};
 
+/// How long the door stays open when the daemon stops.
+const LAST_ENTRY: Duration = Duration::from_millis(20);
+
 /// The library charges a slot for each frame besides its bytes; an honest message has two frames.
 const SLOTS: usize = 4 * std::mem::size_of::<Payload>();
 
@@ -135,6 +138,8 @@ impl PullListener {
 
     /// Accept no more connections. Those that are there go on.
     pub async fn stop_accepting(&mut self) {
+        // A peer that has just shaken hands, and may have sent all it has, is let in before the door closes.
+        tokio::time::sleep(LAST_ENTRY).await;
         if let Ok(endpoint) = self.endpoint.parse::<omq_tokio::Endpoint>() {
             // The only error is that it does not listen any more.
             self.socket.unbind(endpoint).await.ok();
