@@ -80,4 +80,3 @@ def main() -> int:
         pay.terminate()
         pay.wait(10)
     return 0
-

@@ -18,4 +18,3 @@ def main() -> None:
     log_to_daemon("mail-1")
     with import_task(parent, "tell the customer about cart %s", cart):
         log.info("mail queued", extra={"template": "payment-refused"})
-

@@ -58,4 +58,3 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Charges)
     print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
-

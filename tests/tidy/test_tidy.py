@@ -43,7 +43,9 @@ def test_edges_between_crates() -> None:
 
 def test_one_crate_names_the_0mq_library() -> None:
     """The transport can be exchanged by touching one crate."""
-    owners = {p["name"] for p in metadata() if any(name.startswith(("omq", "zmq", "zeromq")) for name in dependencies(p))}
+    owners = {
+        p["name"] for p in metadata() if any(name.startswith(("omq", "zmq", "zeromq")) for name in dependencies(p))
+    }
     assert owners <= {"distlog-transport"}
     words = [path for path in RUST if "distlog-transport" not in str(path) and re.search(r"\bomq_", path.read_text())]
     assert words == []
