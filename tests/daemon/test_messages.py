@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,5 +146,16 @@ def test_a_message_too_large_to_take_is_told(daemon: Any, connect: Callable[[Any
     """It cannot be stored; the log says so, and what others send arrives."""
     connect(daemon).log("x" * 2_000_000)
     until(lambda: "larger than 1 MiB" in daemon.log(), "the line about it")
+    assert counted(daemon, "distlog_cut_off_total", reason="oversized") == 1
     connect(daemon).log("small")
     daemon.wait_for(1, "small")
+
+
+def test_strangers_at_the_port_are_counted(daemon: Any, connect: Callable[[Any], Client]) -> None:
+    """A browser that took the wrong port is cut off, and shows in the metrics."""
+    host, port = daemon.endpoint.removeprefix("tcp://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"x" * 64)
+        until(lambda: counted(daemon, "distlog_cut_off_total", reason="handshake") == 1, "the count")
+    connect(daemon).log("honest")
+    daemon.wait_for(1, "honest")

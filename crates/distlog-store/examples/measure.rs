@@ -13,6 +13,10 @@ use distlog::filter::Filter;
 use distlog::record::{Fields, Record};
 use distlog_store::{Error, Options, Order, Query, Reader, Store};
 
+/// The daemon's allocator, so that the figures are the daemon's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 type Failure = Box<dyn std::error::Error>;
 
 const COMMIT_EVERY: Duration = Duration::from_millis(100);

@@ -235,7 +235,8 @@ impl Daemon {
             .sources
             .into_iter()
             .map(|source| {
-                tokio::spawn(receiver::run(source, queue.clone(), Arc::clone(&room), stopped.clone()))
+                let stats = Arc::clone(&self.shared.stats);
+                tokio::spawn(receiver::run(source, queue.clone(), Arc::clone(&room), stats, stopped.clone()))
             })
             .collect();
         drop(queue);

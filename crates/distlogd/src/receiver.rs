@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use distlog_transport::{Message, PullListener};
+use distlog_transport::{Counters, Message, PullListener};
 use tokio::sync::{Semaphore, watch};
 
 use crate::report::say;
+use crate::stats::Stats;
 use crate::writer::{Batch, QUEUE_BYTES};
 
 /// Messages taken from a socket at once, at most.
@@ -32,10 +33,11 @@ pub(crate) async fn run(
     mut listener: PullListener,
     queue: Sender<Batch>,
     room: Arc<Semaphore>,
+    stats: Arc<Stats>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut most = 64;
-    let mut oversized = 0;
+    let mut counted = Counters::default();
     loop {
         let taken = tokio::select! {
             biased;
@@ -43,7 +45,7 @@ pub(crate) async fn run(
             taken = listener.next_batch_within(most, LOOK_AGAIN) => taken,
         };
         let Ok(messages) = taken else { break };
-        oversized = tell_oversized(&listener, oversized);
+        counted = count_cut_off(&listener, &stats, counted);
         if messages.is_empty() {
             continue;
         }
@@ -63,17 +65,28 @@ pub(crate) async fn run(
     listener.close().await;
 }
 
-/// Says when messages were larger than is taken. Of these nothing can be stored: they are refused by their head alone.
-fn tell_oversized(listener: &PullListener, told: u64) -> u64 {
-    let oversized = listener.counters().oversized;
-    if oversized > told {
-        let count = oversized - told;
+/// Adds to the ledger who was cut off since the last look. What was cut off can not be stored, so this is all there is of it.
+fn count_cut_off(listener: &PullListener, stats: &Stats, before: Counters) -> Counters {
+    let now = listener.counters();
+    let reasons = [
+        ("oversized", now.oversized, before.oversized),
+        ("handshake", now.handshakes_failed, before.handshakes_failed),
+        ("crowded", now.refused, before.refused),
+        ("broken", now.broken, before.broken),
+    ];
+    for (reason, now, before) in reasons {
+        if now > before {
+            stats.cut_off.add(reason, now - before);
+        }
+    }
+    if now.oversized > before.oversized {
         say(&format!(
-            "distlogd: {count} message(s) larger than 1 MiB refused at {}; the sender's connection was closed each time",
+            "distlogd: {} message(s) larger than 1 MiB refused at {}; the sender's connection was closed each time",
+            now.oversized - before.oversized,
             listener.local_endpoint()
         ));
     }
-    oversized.max(told)
+    now
 }
 
 /// How many messages to take next time, if they are as large as these.

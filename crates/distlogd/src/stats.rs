@@ -76,6 +76,8 @@ pub struct Stats {
     pub dropped: Labelled,
     /// Messages that could not be read, by reason.
     pub rejected: Labelled,
+    /// Connections the listener ended, by reason; their messages never were in the ledger.
+    pub cut_off: Labelled,
     /// The offset the next stored record will get.
     pub next_offset: Counter,
     processors: Mutex<BTreeMap<String, Arc<ProcessorStats>>>,
@@ -142,6 +144,9 @@ impl Stats {
             "reason",
             &self.rejected,
         );
+        let about =
+            "Connections ended: oversized message, failed handshake, too many at once, broken protocol.";
+        labelled(&mut page, "distlog_cut_off_total", about, "reason", &self.cut_off);
         self.render_processors(&mut page);
         page
     }

@@ -112,6 +112,7 @@ pub(super) async fn stats(Shared(parts): Shared<Arc<Parts>>) -> Answer {
         "received": counted.received.get(), "received_bytes": counted.received_bytes.get(),
         "stored": counted.stored.get(),
         "dropped": labelled(&counted.dropped), "rejected": labelled(&counted.rejected),
+        "cut_off": labelled(&counted.cut_off),
         "processors": processors,
         "streams": MOST_STREAMS - parts.streams.available_permits(),
     })))
