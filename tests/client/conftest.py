@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import textwrap
@@ -130,8 +131,7 @@ log = logging.getLogger("app")
 
 @pytest.fixture
 def free_port() -> int:
-    """A port on which nobody listens."""
-    socket = zmq.Context.instance().socket(zmq.PULL)
-    port = socket.bind_to_random_port("tcp://127.0.0.1")
-    socket.close(0)
-    return int(port)
+    """A port on which nobody listens, nor did a moment ago: a 0MQ socket would still take messages while it closes."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return int(place.getsockname()[1])

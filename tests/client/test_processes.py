@@ -33,7 +33,12 @@ ENDS = {
     "sys.exit()": ("sys.exit()", 0, "succeeded"),
     "sys.exit(3)": ("sys.exit(3)", 3, "failed"),
     "error": ("1/0", 1, "failed"),
-    "interrupt": ("import signal; signal.raise_signal(signal.SIGINT)", -2, "failed"),
+    # A job in the background is born deaf to SIGINT.
+    "interrupt": (
+        "import signal; signal.signal(2, signal.default_int_handler); signal.raise_signal(signal.SIGINT)",
+        -2,
+        "failed",
+    ),
     "os._exit": ("handler.flush(); os._exit(0)", 0, "running"),
     "killed": ("handler.flush(); os.kill(os.getpid(), 9)", -9, "running"),
 }

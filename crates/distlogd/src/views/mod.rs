@@ -224,6 +224,8 @@ impl Screen {
         let colours = match style.color {
             Colours::Always => true,
             Colours::Never => false,
+            // The library trusts a CI's terminal whatever it calls itself; `dumb` is meant.
+            Colours::Auto if std::env::var_os("TERM").is_some_and(|term| term == "dumb") => false,
             Colours::Auto => anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,
         };
         let width = || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).max(20);
