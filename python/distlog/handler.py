@@ -4,46 +4,27 @@
 Nothing here waits for the network, and nothing a program logs comes back to it as an exception. When the queue
 is full, records are dropped, counted, and one record tells of the gap once there is room again.
 
-Processes that end without the interpreter's exit hooks send what they have first, if a daemon answers: those that call
-``os._exit``, as a fork's child does, within half a second; workers of a ``multiprocessing.Pool``, which a signal ends at any
-time, record by record.
-
 The handler has no lock, so a fork cannot leave one behind. A forked child sends what it logs itself through a queue of its own.
 """
 
 from __future__ import annotations
 
-import atexit
 import functools
 import inspect
 import json
 import logging
-import os
 import socket
 import sys
-import time
-import weakref
-from typing import Any, Callable, NoReturn, Protocol, cast
+from typing import Any, Callable, Protocol, cast
 
-from distlog import _distlog
+from distlog import _distlog, processes
 
 __all__ = ["ZmqHandler"]
 
 ENDPOINT = "tcp://127.0.0.1:5010"
 SYSTEMS = {"T": "test", "S": "staging", "P": "production"}
-#: Seconds that the end of the process may wait for records to leave, all handlers together.
-EXIT_SECONDS = 2.0
-#: Seconds that ``os._exit`` may wait for records to leave.
-HARD_EXIT_SECONDS = 0.5
-#: Seconds that a record of a pool's worker may wait to leave, and seconds without waiting after one that did not.
-WORKER_SECONDS, WORKER_PAUSE = 0.05, 1.0
 #: Seconds without a daemon after which the sender says so by itself.
 NOTICE_SECONDS = 5.0
-
-_alive: weakref.WeakSet[ZmqHandler] = weakref.WeakSet()
-_exit_deadline: float | None = None
-#: Whether a signal may end this process at any time without it being a fault; ``None`` if that is to be found out.
-_ends_suddenly: bool | None = None
 
 
 class _Socket(Protocol):
@@ -115,7 +96,7 @@ class ZmqHandler(logging.Handler):
         acks: bool = False,
         level: int | str = logging.NOTSET,
         queue_bytes: int = 8 << 20,
-        flush_timeout: float = EXIT_SECONDS,
+        flush_timeout: float = processes.EXIT_SECONDS,
     ) -> None:
         if system not in SYSTEMS:
             raise ValueError(f"system is one of 'T', 'S', 'P' (test, staging, production), not {system!r}")
@@ -128,7 +109,6 @@ class ZmqHandler(logging.Handler):
         self.system = system
         self.flush_timeout = flush_timeout
         self._closed = False
-        self._waits_from = 0.0
         if isinstance(endpoint, str):
             self._sender: Any = _sender(endpoint, system, queue_bytes)
         elif callable(getattr(endpoint, "send_multipart", None)):
@@ -137,9 +117,7 @@ class ZmqHandler(logging.Handler):
             raise TypeError(f"endpoint is an address or has send_multipart; {type(endpoint).__name__} is neither")
         super().__init__(level)
         self._use(None)
-        _alive.add(self)
-        _at_exit()
-        _watch_multiprocessing()
+        processes.register(self)
 
     def createLock(self) -> None:  # noqa: N802 - the standard library's name
         """None: encoding needs no lock, and the queue has its own."""
@@ -170,8 +148,8 @@ class ZmqHandler(logging.Handler):
             stamp = _distlog.stamp_of(record)
             if stamp is None or isinstance(stamp, tuple) or stamp.announce(self):
                 self._send(record)
-                if _ends_suddenly is not False:
-                    self._let_leave()
+                if processes.ends_suddenly is not False:
+                    processes.let_leave(self)
         except Exception:
             self.handleError(record)
 
@@ -185,7 +163,7 @@ class ZmqHandler(logging.Handler):
             self._closed = True
             if not self._sender.close(self._wait(None)):
                 self._tell_loss()
-            _alive.discard(self)
+            processes.forget(self)
         super().close()
 
     def stats(self) -> dict[str, Any]:
@@ -222,18 +200,6 @@ class ZmqHandler(logging.Handler):
 
         return send_formatted
 
-    def _let_leave(self) -> None:
-        """Wait for the record to leave, unless waiting was in vain a moment ago."""
-        if _finds_sudden_end() and time.monotonic() >= self._waits_from and not self._sender.flush(WORKER_SECONDS):
-            self._waits_from = time.monotonic() + WORKER_PAUSE
-
-    def _let_all_leave(self, deadline: float) -> None:
-        """Wait for what is queued to leave, as long as there is hope."""
-        stats = self.stats()
-        while stats["queued"] and stats.get("failing_seconds") is None and time.monotonic() < deadline:
-            self._sender.flush(0.02)
-            stats = self.stats()
-
     def _tell_loss(self) -> None:
         """One line for records that could not leave in time, unless there was one already that no daemon answers."""
         stats = self.stats()
@@ -247,10 +213,7 @@ class ZmqHandler(logging.Handler):
             pass
 
     def _wait(self, timeout: float | None) -> float:
-        wait = self.flush_timeout if timeout is None else timeout
-        if _exit_deadline is not None and timeout is None:
-            wait = min(wait, _exit_deadline - time.monotonic())
-        return max(wait, 0.0)
+        return processes.within_exit(self.flush_timeout) if timeout is None else max(timeout, 0.0)
 
 
 def _not_waiting(send: Callable[..., Any], noblock: int) -> Callable[[list[bytes]], Any]:
@@ -304,85 +267,3 @@ def _remade(
     if name is not None:
         handler.set_name(name)
     return handler
-
-
-def _at_exit() -> None:
-    """Once: the end of the process has one deadline for all handlers."""
-    if not getattr(_at_exit, "done", False):
-        _at_exit.done = True  # type: ignore[attr-defined]
-        # Registered after logging's own hook, so it runs before it.
-        atexit.register(_begin_exit)
-        os._exit = _exiting(os._exit)  # type: ignore[assignment]
-
-
-def _exiting(leave: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
-    @functools.wraps(leave)
-    def _exit(status: int) -> NoReturn:
-        try:
-            deadline = time.monotonic() + HARD_EXIT_SECONDS
-            for handler in list(_alive):
-                handler._let_all_leave(deadline)
-        finally:
-            leave(status)
-
-    return _exit
-
-
-def _begin_exit() -> None:
-    global _exit_deadline
-    _exit_deadline = time.monotonic() + EXIT_SECONDS
-
-
-def _flush_all() -> None:
-    _begin_exit()
-    for handler in list(_alive):
-        handler.flush()
-
-
-class _Anchor:
-    """What multiprocessing's registry holds on to."""
-
-
-_anchor = _Anchor()
-_watching = False
-
-
-def _watch_multiprocessing() -> None:
-    """Children of multiprocessing end without the interpreter's exit hooks: flush in theirs."""
-    global _watching
-    util = sys.modules.get("multiprocessing.util")
-    if util is None:
-        return
-    if not _watching:
-        _watching = True
-        util.register_after_fork(_anchor, _in_child)
-    if sys.modules["multiprocessing.process"].parent_process() is not None:
-        _in_child(_anchor)
-
-
-def _finds_sudden_end() -> bool:
-    global _ends_suddenly
-    processes = sys.modules.get("multiprocessing.process")
-    if _ends_suddenly is None:
-        process = None if processes is None else processes.current_process()
-        if getattr(process, "_inheriting", False):
-            # A spawned child that is being prepared does not know yet what it is.
-            return False
-        # Daemonic ones are pool workers and their like: their parent ends them with SIGTERM.
-        _ends_suddenly = process is not None and bool(process.daemon)
-        if processes is not None and processes.parent_process() is not None:
-            _in_child(_anchor)
-    return _ends_suddenly
-
-
-def _forget_kind() -> None:
-    global _ends_suddenly
-    _ends_suddenly = None
-
-
-def _in_child(_: object) -> None:
-    sys.modules["multiprocessing.util"].Finalize(None, _flush_all, exitpriority=10)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_watch_multiprocessing, after_in_child=_forget_kind)

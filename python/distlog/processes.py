@@ -1,0 +1,165 @@
+"""The life of the process around the handlers: fork, the workers of multiprocessing, and every way to end.
+
+Handlers are known here only as `Leaving`: how many records wait in them, and a flush. A handler that lives is registered, one that was
+closed is forgotten; neither keeps it alive.
+
+Processes that end without the interpreter's exit hooks send what they have first, if a daemon answers: those that call
+``os._exit``, as a fork's child does, within half a second; workers of a ``multiprocessing.Pool``, which a signal ends at any
+time, record by record. The end of the process has one deadline for all handlers together.
+
+multiprocessing is watched, and never imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import sys
+import time
+import weakref
+from typing import Any, Callable, NoReturn, Protocol
+
+__all__ = ["EXIT_SECONDS", "ends_suddenly", "forget", "let_leave", "register", "within_exit"]
+
+#: Seconds that the end of the process may wait for records to leave, all handlers together.
+EXIT_SECONDS = 2.0
+#: Seconds that ``os._exit`` may wait for records to leave.
+HARD_EXIT_SECONDS = 0.5
+#: Seconds that a record of a pool's worker may wait to leave, and seconds without waiting after one that did not.
+WORKER_SECONDS, WORKER_PAUSE = 0.05, 1.0
+
+#: Whether a signal may end this process at any time without it being a fault; ``None`` if that is to be found out. As long as it is not
+#: ``False``, a handler calls `let_leave` after each record.
+ends_suddenly: bool | None = None
+
+
+class Leaving(Protocol):
+    """What a handler is here. Compared by identity."""
+
+    def flush(self, timeout: float | None = None) -> Any:
+        """Wait until what was logged so far has left; falsy if ``timeout`` seconds were not enough. Without one: `within_exit`."""
+
+    def stats(self) -> dict[str, Any]:
+        """``queued``: how many records wait. ``failing_seconds``: ``None`` while there is hope that they leave."""
+
+
+_alive: weakref.WeakSet[Any] = weakref.WeakSet()
+#: The time before which a handler's records are not waited for.
+_waits_from: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+_exit_deadline: float | None = None
+
+
+def register(handler: Leaving) -> None:
+    """From now on, the process does not end before this handler had its time."""
+    _alive.add(handler)
+    _at_exit()
+    _watch_multiprocessing()
+
+
+def forget(handler: Leaving) -> None:
+    """The handler is closed."""
+    _alive.discard(handler)
+
+
+def within_exit(seconds: float) -> float:
+    """So many seconds; or what is left of the process's time to end, if that is less. Never negative."""
+    if _exit_deadline is not None:
+        seconds = min(seconds, _exit_deadline - time.monotonic())
+    return max(seconds, 0.0)
+
+
+def let_leave(handler: Leaving) -> None:
+    """In a process that may end at any time: wait for the record to leave, unless waiting was in vain a moment ago."""
+    if _finds_sudden_end() and time.monotonic() >= _waits_from.get(handler, 0.0) and not handler.flush(WORKER_SECONDS):
+        _waits_from[handler] = time.monotonic() + WORKER_PAUSE
+
+
+def _at_exit() -> None:
+    """Once: the end of the process has one deadline for all handlers."""
+    if not getattr(_at_exit, "done", False):
+        _at_exit.done = True  # type: ignore[attr-defined]
+        # Registered after logging's own hook, so it runs before it.
+        atexit.register(_begin_exit)
+        os._exit = _exiting(os._exit)  # type: ignore[assignment]
+
+
+def _exiting(leave: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+    @functools.wraps(leave)
+    def _exit(status: int) -> NoReturn:
+        try:
+            deadline = time.monotonic() + HARD_EXIT_SECONDS
+            for handler in list(_alive):
+                _let_all_leave(handler, deadline)
+        finally:
+            leave(status)
+
+    return _exit
+
+
+def _let_all_leave(handler: Leaving, deadline: float) -> None:
+    """Wait for what is queued to leave, as long as there is hope."""
+    stats = handler.stats()
+    while stats["queued"] and stats.get("failing_seconds") is None and time.monotonic() < deadline:
+        handler.flush(0.02)
+        stats = handler.stats()
+
+
+def _begin_exit() -> None:
+    global _exit_deadline
+    _exit_deadline = time.monotonic() + EXIT_SECONDS
+
+
+def _flush_all() -> None:
+    _begin_exit()
+    for handler in list(_alive):
+        handler.flush()
+
+
+class _Anchor:
+    """What multiprocessing's registry holds on to."""
+
+
+_anchor = _Anchor()
+_watching = False
+
+
+def _watch_multiprocessing() -> None:
+    """Children of multiprocessing end without the interpreter's exit hooks: flush in theirs."""
+    global _watching
+    util = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+    if not _watching:
+        _watching = True
+        util.register_after_fork(_anchor, _in_child)
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
+        _in_child(_anchor)
+
+
+def _finds_sudden_end() -> bool:
+    global ends_suddenly
+    processes = sys.modules.get("multiprocessing.process")
+    if ends_suddenly is None:
+        process = None if processes is None else processes.current_process()
+        if getattr(process, "_inheriting", False):
+            # A spawned child that is being prepared does not know yet what it is.
+            return False
+        # Daemonic ones are pool workers and their like: their parent ends them with SIGTERM.
+        ends_suddenly = process is not None and bool(process.daemon)
+        if processes is not None and processes.parent_process() is not None:
+            _in_child(_anchor)
+    return ends_suddenly
+
+
+def _forget_kind() -> None:
+    global ends_suddenly
+    ends_suddenly = None
+
+
+def _in_child(_: object) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, _flush_all, exitpriority=10)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_watch_multiprocessing, after_in_child=_forget_kind)
