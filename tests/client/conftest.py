@@ -76,6 +76,14 @@ def collector() -> Iterator[Collector]:
     one.stop()
 
 
+@pytest.fixture(scope="module")
+def module_collector() -> Iterator[Collector]:
+    """A receiver for all tests of a file."""
+    one = Collector()
+    yield one
+    one.stop()
+
+
 @pytest.fixture
 def make_collector() -> Iterator[Callable[..., Collector]]:
     """Receivers that start when the test wants them."""

@@ -349,30 +349,6 @@ def test_signal_handlers_may_log(run: Any, collector: Any) -> None:
     assert sum(name.startswith("signal") for name in found) == count
 
 
-def test_the_standard_librarys_own_tests() -> None:
-    """CPython's logging tests pass with distlog imported and its record factory chained."""
-    pytest.importorskip("test.test_logging", reason="this interpreter comes without its tests")
-    program = """
-import distlog, logging, sys, unittest
-with distlog.task("installed"): pass
-import test.test_logging as suite
-def set_up_again(setUp):
-    def wrapped(self):
-        setUp(self)
-        logging._logRecordFactory = distlog.context.factory
-    return wrapped
-suite.LoggerTest.setUp = set_up_again(suite.LoggerTest.setUp)
-names = ["LoggerTest", "LogRecordFactoryTest", "LogRecordTest", "FormatterTest", "QueueHandlerTest",
-    "BuiltinLevelsTest", "BasicFilterTest", "CustomLevelsAndFiltersTest", "MemoryHandlerTest", "LoggerAdapterTest",
-    "ManagerTest", "ShutdownTest", "BasicConfigTest"]
-tests = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(getattr(suite, name)) for name in names)
-result = unittest.TextTestRunner(verbosity=0).run(tests)
-sys.exit(not result.wasSuccessful() or result.testsRun < 80)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def trees(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The trees that these records make."""
     from distlog.testing import Captured
