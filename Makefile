@@ -48,7 +48,7 @@ test-fuzz:
 lint: build  ## clippy, rustfmt, ruff, mypy: complaints are errors
 	cargo fmt --all --check
 	@# No interpreter is asked: it may be 3.9, and the default is 3.10 and later.
-	PYO3_NO_PYTHON=1 cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
