@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from logging import LogRecord
+from types import FrameType
 from typing import Any, final
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "parse_goal",
     "register_context",
     "render",
+    "site_of",
     "stamp_of",
 ]
 __version__: str
@@ -24,6 +26,7 @@ def render(msg: object, args: object) -> str: ...
 def describe(exception: BaseException) -> str: ...
 def parse_goal(id: str) -> str: ...
 def register_context(record_class: type[LogRecord], source: Callable[[], object]) -> None: ...
+def site_of(frame: FrameType) -> tuple[str, str, int, str]: ...
 def stamp_of(record: LogRecord) -> Any: ...
 
 @final

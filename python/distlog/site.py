@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from distlog import _distlog
+
 if TYPE_CHECKING:
     from distlog.stamp import Stamp
 
@@ -34,9 +36,7 @@ def caller(frame: FrameType | None) -> FrameType | None:
 def site_of(frame: FrameType | None) -> Site:
     if frame is None:
         return Site("root", "(unknown file)", 0, "(unknown function)")
-    name = frame.f_globals.get("__name__")
-    code = frame.f_code
-    return Site(name if isinstance(name, str) else "root", code.co_filename, frame.f_lineno or 0, code.co_name)
+    return Site(*_distlog.site_of(frame))
 
 
 def log(site: Site, level: int, msg: Any, args: Any, info: Any, mark: Stamp) -> logging.LogRecord | None:

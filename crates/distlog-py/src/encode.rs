@@ -6,8 +6,8 @@ mod kind;
 mod number;
 mod record;
 pub(crate) mod stamp;
-mod value;
-mod writer;
+pub(crate) mod value;
+pub(crate) mod writer;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

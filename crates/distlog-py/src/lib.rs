@@ -1,13 +1,15 @@
 //! The Rust core of the Python package: what must be quick, or must work without the interpreter.
 //!
 //! [`encode`] turns records into bytes on the calling thread; [`sender`] hands them to the transport's thread, which never needs the
-//! interpreter; [`goals`] reads goal ids and puts trees together for tests. Everything a user sees is in `python/distlog`.
+//! interpreter; [`goals`] reads goal ids and puts trees together for tests;
+//! [`site`] finds where in the program a record comes from. Everything a user sees is in `python/distlog`.
 //!
 //! Rules: no lock is held across a call into Python, and nothing that may wait holds the interpreter's lock.
 
 mod encode;
 mod goals;
 mod sender;
+mod site;
 
 use pyo3::prelude::*;
 
@@ -22,6 +24,8 @@ mod _distlog {
     use super::goals::{Forest, Number, Sequence, parse_goal};
     #[pymodule_export]
     use super::sender::Sender;
+    #[pymodule_export]
+    use super::site::site_of;
 
     use super::*;
 
