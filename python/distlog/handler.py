@@ -9,12 +9,15 @@ The handler has no lock, so a fork cannot leave one behind. A forked child sends
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import json
 import logging
 import socket
 import sys
+import weakref
+from types import FrameType
 from typing import Any, Callable, Protocol, cast
 
 from distlog import _distlog, processes
@@ -158,7 +161,15 @@ class ZmqHandler(logging.Handler):
         return bool(self._sender.flush(self._wait(timeout)))
 
     def close(self) -> None:
-        """Send what is queued, within ``flush_timeout``, and take no more. May be called again."""
+        """Send what is queued, within ``flush_timeout``, and take no more. May be called again.
+
+        ``logging.config`` closes every handler there is before it sets anything up, those too that a logger it does not name keeps using.
+        Then what is queued is sent, and the handler stays open for as long as somebody holds it.
+        """
+        if _is_reconfiguration(sys._getframe(1)):
+            self.flush()
+            _set_aside.add(self)
+            return
         if not self._closed:
             self._closed = True
             if not self._sender.close(self._wait(None)):
@@ -214,6 +225,27 @@ class ZmqHandler(logging.Handler):
 
     def _wait(self, timeout: float | None) -> float:
         return processes.within_exit(self.flush_timeout) if timeout is None else max(timeout, 0.0)
+
+
+#: Handlers that `logging.config` meant to close, and forgot thereafter.
+_set_aside: weakref.WeakSet[ZmqHandler] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Those too have their time at the end: `logging.shutdown` comes after this, and closes what it knows."""
+    for handler in list(_set_aside):
+        logging._addHandlerRef(handler)  # type: ignore[attr-defined]
+
+
+def _is_reconfiguration(frame: FrameType | None) -> bool:
+    for _ in range(6):
+        if frame is None:
+            return False
+        if frame.f_code.co_name == "_clearExistingHandlers" and frame.f_globals.get("__name__") == "logging.config":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _not_waiting(send: Callable[..., Any], noblock: int) -> Callable[[list[bytes]], Any]:

@@ -1,28 +1,39 @@
 """Set-up in one line.
 
-==================== ============================================================ ==========================
-variable             meaning                                                      default
-==================== ============================================================ ==========================
-``DISTLOG_ENDPOINT`` where the daemon's PULL socket is                            ``tcp://127.0.0.1:5010``
-``DISTLOG_LEVEL``    the root logger's level, by name or number                   ``INFO``
-``DISTLOG_SYSTEM``   ``T``, ``S`` or ``P``                                        ``P``
-``DISTLOG_ACKS``     ``0`` switches acknowledged delivery off                     on, where it is available
-``DISTLOG_SPOOL``    folder for records that wait for the daemon                  none
-==================== ============================================================ ==========================
+========================== ======================================================= ==========================
+variable                   meaning                                                 default
+========================== ======================================================= ==========================
+``DISTLOG_ENDPOINT``       where the daemon's PULL socket is                       ``tcp://127.0.0.1:5010``
+``DISTLOG_LEVEL``          the root logger's level, by name or number              ``INFO``
+``DISTLOG_SYSTEM``         ``T``, ``S`` or ``P``: test, staging, production        ``P``
+``DISTLOG_ACKS``           ``0`` switches acknowledged delivery off                on, where it is available
+``DISTLOG_SPOOL``          folder for records that wait for the daemon             none
+``DISTLOG_ACCELERATE``     ``1`` is ``accelerate=True``                            ``0``
+========================== ======================================================= ==========================
 
-This version sends without acknowledgements and spool: the last two have no effect yet, and neither has ``accelerate``.
+and ``DISTLOG_CAPTURE_WARNINGS``, ``DISTLOG_CAPTURE_EXCEPTIONS``: ``1`` is the argument's ``True``. A variable with a value that it cannot have is
+told about once on stderr, and its default is used; a wrong argument is a ``ValueError``.
+
+This version sends without acknowledgements and spool: ``acks`` and ``spool`` are checked, and have no effect yet.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
+from typing import Any, Callable
 
-from distlog.handler import ENDPOINT, ZmqHandler
+from distlog import options
+from distlog.context import factory
+from distlog.handler import ZmqHandler
 
 __all__ = ["configure"]
 
+#: What `configure` made last, and of what arguments.
 _configured: ZmqHandler | None = None
+_arguments: dict[str, Any] = {}
+_lock = threading.RLock()
 
 
 def configure(
@@ -32,26 +43,103 @@ def configure(
     *,
     system: str | None = None,
     acks: bool | None = None,
-    spool: str | None = None,
+    spool: str | os.PathLike[str] | None = None,
+    queue_bytes: int | None = None,
+    flush_timeout: float | None = None,
+    capture_warnings: bool | None = None,
+    capture_exceptions: bool | None = None,
 ) -> ZmqHandler:
-    """Send everything that is logged from ``level`` on to the daemon; arguments go before the environment.
+    """Send everything that is logged from ``level`` on to the daemon, and return the handler that does.
 
-    Calling it again changes what is different and adds no second handler. Other handlers stay as they are.
+    What is not given comes from the environment, and what is not there either has a default. Calling it again sets everything anew: what is
+    the same stays, and there is never a second handler. A handler for the same endpoint that the root logger has already is taken over.
+    Other handlers stay as they are. Threads may call it at the same time.
+
+    ``queue_bytes`` and ``flush_timeout`` are those of ``ZmqHandler``. ``capture_warnings`` and ``capture_exceptions`` also log what
+    ``warnings.warn`` shows and what nobody catches. ``ValueError`` says in one line which argument is wrong and what it may be.
     """
-    global _configured
-    endpoint = endpoint or os.environ.get("DISTLOG_ENDPOINT") or ENDPOINT
-    system = system or os.environ.get("DISTLOG_SYSTEM") or "P"
-    level = level if level is not None else os.environ.get("DISTLOG_LEVEL") or logging.INFO
-    if isinstance(level, str):
-        level = int(level) if level.isdecimal() else level.upper()
+    wanted = options.LEVEL.chosen(level)
+    arguments = {"endpoint": options.ENDPOINT.chosen(endpoint), "system": options.SYSTEM.chosen(system)}
+    arguments.update(
+        (n, v) for n, v in (("queue_bytes", queue_bytes), ("flush_timeout", flush_timeout)) if v is not None
+    )
+    options.ACKS.chosen(acks)
+    options.SPOOL.chosen(spool)
+    options.ACCELERATE.chosen(accelerate or None)
+    hooks = {options.WARNINGS: capture_warnings, options.EXCEPTIONS: capture_exceptions}
+    switches = {option.name: option.chosen(argument) for option, argument in hooks.items()}
+    with _lock:
+        handler = _attached(arguments, given=endpoint is not None)
+        logging.getLogger().setLevel(wanted)
+        factory.install()
+        _switch(**switches)
+    return handler
+
+
+def _attached(arguments: dict[str, Any], given: bool) -> ZmqHandler:
+    """The handler of these arguments, on the root logger."""
+    global _configured, _arguments
     root = logging.getLogger()
-    old = _configured
-    if old is None or old not in root.handlers or (old.endpoint, old.system) != (endpoint, system):
-        _configured = ZmqHandler(endpoint, None, system)
-        root.addHandler(_configured)
-        if old is not None:
-            root.removeHandler(old)
-            old.close()
-    root.setLevel(level)
-    assert _configured is not None
-    return _configured
+    old = _configured if _configured in root.handlers else None
+    if old is not None and arguments == _arguments:
+        return old
+    found = _same(root, arguments) if old is None else None
+    handler = found or _made(arguments, given)
+    if old is not None:
+        _replace(root, old, handler)
+    elif found is None:
+        root.addHandler(handler)
+    _configured, _arguments = handler, arguments
+    return handler
+
+
+def _same(root: logging.Logger, arguments: dict[str, Any]) -> ZmqHandler | None:
+    """A handler that sends to the same place already, made by somebody else."""
+    for one in root.handlers:
+        if isinstance(one, ZmqHandler) and (one.endpoint, one.system) == (arguments["endpoint"], arguments["system"]):
+            return one
+    return None
+
+
+def _made(arguments: dict[str, Any], given: bool) -> ZmqHandler:
+    try:
+        return ZmqHandler(**arguments)
+    except ValueError as error:
+        default = options.ENDPOINT.default
+        if given or arguments["endpoint"] == default:
+            raise
+        options.ENDPOINT.ignored(arguments["endpoint"], str(error))
+        return ZmqHandler(**{**arguments, "endpoint": default})
+
+
+def _replace(logger: logging.Logger, old: ZmqHandler, new: ZmqHandler) -> None:
+    """Put the new one where the old one is, in one step: no record goes to both or to none."""
+    logger.handlers[:] = [new if one is old else one for one in logger.handlers]
+    for condition in old.filters:
+        new.addFilter(condition)
+    new.setLevel(old.level)
+    old.close()
+
+
+def _switch(capture_warnings: bool, capture_exceptions: bool) -> None:
+    hooks: list[tuple[str, bool]] = [("capture_warnings", capture_warnings), ("capture_exceptions", capture_exceptions)]
+    for name, enabled in hooks:
+        if enabled or name in _switched:
+            from distlog import uncaught
+
+            switch: Callable[[bool], None] = getattr(uncaught, name)
+            switch(enabled)
+            _switched.add(name)
+
+
+_switched: set[str] = set()
+
+
+def _after_fork_in_child() -> None:
+    # The thread that had it may not be here.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

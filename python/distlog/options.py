@@ -1,0 +1,105 @@
+"""What can be set from outside, and what happens when it is set wrongly.
+
+A wrong argument is a mistake in a program: ``ValueError``, one line that names the argument and what it may be. A wrong variable is a
+mistake of whoever starts the program, often at night: one line on stderr, once, and the default is used. Logging is no reason for
+a service not to start.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any, Callable, NamedTuple
+
+__all__ = ["ACCELERATE", "ACKS", "ENDPOINT", "EXCEPTIONS", "LEVEL", "SPOOL", "SYSTEM", "WARNINGS", "Option"]
+
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+#: Variables that were complained about, with the value they had.
+_told: set[tuple[str, str]] = set()
+
+
+class Option(NamedTuple):
+    """An argument of ``configure()`` that a variable can give as well."""
+
+    name: str
+    variable: str
+    read: Callable[[Any], Any]
+    allowed: str
+    default: Any
+
+    def chosen(self, argument: Any) -> Any:
+        """The argument, or else the variable's value, or else the default. ``ValueError`` for a wrong argument."""
+        if argument is not None:
+            try:
+                return self.read(argument)
+            except (ValueError, TypeError):
+                raise ValueError(f"{self.name} is {self.allowed}, not {argument!r}") from None
+        given = os.environ.get(self.variable, "").strip()
+        if given:
+            try:
+                return self.read(given)
+            except (ValueError, TypeError):
+                self.ignored(given, f"it is {self.allowed}")
+        return self.default
+
+    def ignored(self, value: str, reason: str) -> None:
+        """Tell once on stderr that the variable has no effect."""
+        if (self.variable, value) in _told:
+            return
+        _told.add((self.variable, value))
+        try:
+            default = "nothing" if self.default is None else self.default
+            sys.stderr.write(f"distlog: {self.variable}={value!r} is ignored: {reason}; {default} is used\n")
+        except (AttributeError, OSError, ValueError):
+            # Nobody is there to be told.
+            pass
+
+
+def read_level(value: Any) -> int:
+    """A level by name, in any case, or number; levels that were added with ``logging.addLevelName`` count. ``ValueError`` if it is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    text = value.strip() if isinstance(value, str) else ""
+    if text.lstrip("+-").isdecimal():
+        return int(text)
+    for name in (text, text.upper()):
+        number: Any = logging.getLevelName(name)
+        if isinstance(number, int):
+            return number
+    raise ValueError("no level")
+
+
+def _endpoint(value: Any) -> Any:
+    if not isinstance(value, str) and not callable(getattr(value, "send_multipart", None)):
+        raise ValueError("no endpoint")
+    return value
+
+
+def _system(value: Any) -> str:
+    if value not in ("T", "S", "P"):
+        raise ValueError("no system")
+    return str(value)
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in _YES + _NO:
+        raise ValueError("neither yes nor no")
+    return word in _YES
+
+
+_FLAG = "1 or 0 (true, false, yes, no, on, off)"
+
+ENDPOINT = Option(
+    "endpoint", "DISTLOG_ENDPOINT", _endpoint, "an address such as tcp://host:5010", "tcp://127.0.0.1:5010"
+)
+LEVEL = Option("level", "DISTLOG_LEVEL", read_level, "a level's name or number (DEBUG, INFO, 15, …)", logging.INFO)
+SYSTEM = Option("system", "DISTLOG_SYSTEM", _system, "T, S or P (test, staging, production)", "P")
+ACKS = Option("acks", "DISTLOG_ACKS", _flag, _FLAG, True)
+SPOOL = Option("spool", "DISTLOG_SPOOL", os.fspath, "a folder's path", None)
+ACCELERATE = Option("accelerate", "DISTLOG_ACCELERATE", _flag, _FLAG, False)
+WARNINGS = Option("capture_warnings", "DISTLOG_CAPTURE_WARNINGS", _flag, _FLAG, False)
+EXCEPTIONS = Option("capture_exceptions", "DISTLOG_CAPTURE_EXCEPTIONS", _flag, _FLAG, False)
