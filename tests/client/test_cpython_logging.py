@@ -2,7 +2,7 @@
 
 All modes run at the same time as the measure for them, each in a process and a folder of its own; the suite sleeps more than it works. Other
 interpreters are run by hand: ``CPYTHON=/path/to/python3.9:/path/to/python3.13 pytest tests/client/test_cpython_logging.py``
-(they take the package from ``python/``, as the extension's one binary is for all versions).
+(where distlog is not installed for them, with ``PYTHONPATH=python``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).resolve().parent
-PACKAGE = HERE.parents[1] / "python"
 INTERPRETERS = [sys.executable, *filter(None, os.environ.get("CPYTHON", "").split(":"))]
 MEASURE = "without"
 #: What each mode shows is in ``cpython_logging.py``.
@@ -41,7 +40,7 @@ def runs(
         for mode in [MEASURE, *MODES]:
             # Some cases write files into the present folder.
             folder = tmp_path_factory.mktemp("suite")
-            environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONWARNINGS": "ignore"}
+            environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
             started[interpreter, mode] = subprocess.Popen(
                 [interpreter, str(HERE / "cpython_logging.py"), mode, module_collector.endpoint],
                 cwd=folder,
