@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import client_report
 import daemon_report
 import store_report
 from tables import Run, table
 
 HEAD = "Written by `make bench` from `bench/results.json`; not edited by hand. How and what: [README](README.md)."
-PARTS = {"daemon": daemon_report, "store": store_report}
+PARTS = {"client": client_report, "daemon": daemon_report, "store": store_report}
 
 
 def document(results: Run) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import client
 import daemon
 import report
 import store_figures
@@ -23,7 +24,7 @@ from machine import commit, describe, foreign_cpu_seconds, target
 HERE = Path(__file__).parent
 RAW = HERE / "results.json"
 REPORT = HERE / "RESULTS.md"
-ROUNDS = {"daemon": (5, 2), "store": (3, 1)}
+ROUNDS = {"client": (3, 1), "daemon": (5, 2), "store": (3, 1)}
 """How often everything is measured: as a rule, and in a quick run."""
 
 
@@ -31,13 +32,15 @@ def main() -> int:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description="figures against peers, side by side")
     parser.add_argument("--quick", action="store_true", help="fewer records and rounds, to see that it works")
-    parser.add_argument("--only", choices=("daemon", "store"), help="one part")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (5 the daemons, 3 the store)")
+    parser.add_argument("--only", choices=tuple(ROUNDS), help="one part")
+    parser.add_argument(
+        "--rounds", type=int, help="how often everything is measured (5 the daemons, 3 the client and the store)"
+    )
     parser.add_argument("--report", action="store_true", help="only write the report again, from the raw figures")
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RAW.read_text()) if RAW.exists() else {}
     if not options.report:
-        for part in [options.only] if options.only else ["daemon", "store"]:
+        for part in [options.only] if options.only else ROUNDS:
             results[part] = measured(part, options)
             write(results, options.quick)
     else:
@@ -67,6 +70,8 @@ def measured(part: str, options: argparse.Namespace) -> dict[str, Any]:
 def figures(part: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The lines of one part, as they come."""
     rounds = options.rounds or ROUNDS[part][options.quick]
+    if part == "client":
+        return client.run(rounds, *((3, 8) if options.quick else (9, 15)), footprint=not options.quick)
     if part == "daemon":
         return daemon.run(rounds, count=200_000 if options.quick else 1_000_000)
     return store_figures.run(rounds, count=200_000 if options.quick else 2_000_000)

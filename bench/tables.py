@@ -10,19 +10,23 @@ Run = dict[str, Any]
 
 
 class Target:
-    """A figure we set ourselves, and what was measured. `at_most`: less is better."""
+    """A figure we set ourselves, and what was measured, if it was. `at_most`: less is better."""
 
-    def __init__(self, about: str, wanted: float, measured: float, unit: str, at_most: bool = False) -> None:
+    def __init__(self, about: str, wanted: float, measured: float | None, unit: str, at_most: bool = False) -> None:
         self.about, self.wanted, self.measured, self.unit, self.at_most = about, wanted, measured, unit, at_most
 
     def met(self) -> bool:
         """Whether it holds."""
+        if self.measured is None:
+            return False
         return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
 
     def verdict(self) -> str:
         """`met`, or by how much it was missed."""
         if self.met():
             return "met"
+        if self.measured is None:
+            return "**MISSED**"
         if not self.wanted or not self.measured:
             return f"**MISSED** by {number(abs(self.measured - self.wanted))} {self.unit}".rstrip()
         factor = self.measured / self.wanted if self.at_most else self.wanted / self.measured
@@ -32,7 +36,8 @@ class Target:
         """The line of the table."""
         sign = "≤" if self.at_most else "≥"
         wanted = f"{sign} {number(self.wanted)} {self.unit}".rstrip()
-        return [self.about, wanted, f"{number(self.measured)} {self.unit}".rstrip(), self.verdict()]
+        measured = "not measured" if self.measured is None else f"{number(self.measured)} {self.unit}".rstrip()
+        return [self.about, wanted, measured, self.verdict()]
 
 
 def number(value: float) -> str:
