@@ -4,6 +4,7 @@
 //! same; in a child the parent's sender is leaked untouched and a new one made of the same options. What the parent
 //! had queued is the parent's to send.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,8 @@ const MAX_WAIT: f64 = 86_400.0;
 pub(crate) struct Sender {
     /// Locked only while the interpreter's lock is held, and never across a call into Python: so never locked during a fork.
     current: Mutex<Arc<transport::Sender>>,
+    /// What is closed stays so in a forked child.
+    closed: AtomicBool,
 }
 
 #[pymethods]
@@ -47,7 +50,7 @@ impl Sender {
         };
         let sender =
             transport::Sender::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self { current: Mutex::new(Arc::new(sender)) })
+        Ok(Self { current: Mutex::new(Arc::new(sender)), closed: AtomicBool::new(false) })
     }
 
     /// Encodes a record as JSON and queues it; false if it was dropped.
@@ -74,6 +77,7 @@ impl Sender {
     /// Takes no more, and waits as `flush` does.
     fn close(&self, py: Python<'_>, timeout: f64) -> bool {
         let sender = self.here();
+        self.closed.store(true, Ordering::Relaxed);
         py.detach(|| sender.close(wait(timeout)))
     }
 
@@ -114,6 +118,9 @@ impl Sender {
             // The endpoint was read once already, so this cannot fail.
             && let Ok(fresh) = transport::Sender::new(current.options().clone())
         {
+            if self.closed.load(Ordering::Relaxed) {
+                fresh.close(Duration::ZERO);
+            }
             std::mem::forget(std::mem::replace(&mut *current, Arc::new(fresh)));
         }
         Arc::clone(&current)
