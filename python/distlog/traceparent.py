@@ -12,6 +12,9 @@ digits  meaning
 
 A path that does not fit, and a parent id that another system made, become two path numbers: its upper and lower 32 bits. Such a goal is
 below the root of that trace, where its parent is not known to distlog.
+
+Beside it goes ``tracestate: distlog=<parent id>:<path>``, which systems that know nothing of distlog hand on. Whoever finds it beside a
+traceparent of the same parent id has the exact path; beside another one, it tells which goal is above, with strangers in between.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ import re
 import uuid
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
+_ENTRY = re.compile(r"([0-9a-f]{16}):([0-9]+(?:/[0-9]+)*)", re.ASCII)
 _DIGITS = 14
+#: A longer path is not put into ``tracestate``, of whose entries others keep 256 characters.
+_STATE = 200
 
 
 def looks_like_one(text: str) -> bool:
@@ -29,8 +35,8 @@ def looks_like_one(text: str) -> bool:
     return len(text) > 3 and text[2] == "-"
 
 
-def encode(goal_id: str) -> str:
-    """The header that names this goal."""
+def encode(goal_id: str, sampled: bool = True) -> str:
+    """The header that names this goal; ``sampled`` is what other systems shall do, distlog keeps all."""
     root, *path = goal_id.split("/")
     trace = uuid.UUID(root).hex
     digits = "".join(_octal(int(number)) for number in path)
@@ -39,21 +45,49 @@ def encode(goal_id: str) -> str:
     else:
         digits = digits.ljust(_DIGITS, "f")
         parent = _check(trace, digits) + digits
-    return f"00-{trace}-{parent}-01"
+    return f"00-{trace}-{parent}-{'01' if sampled else '00'}"
+
+
+def state(goal_id: str, header: str) -> str | None:
+    """The entry of ``tracestate`` that goes with the goal's traceparent; ``None`` if the path is too long for one."""
+    path = goal_id.partition("/")[2]
+    return f"distlog={header[36:52]}:{path}" if path and len(path) <= _STATE else None
+
+
+def place(text: str, tracestate: str = "") -> tuple[str, bool]:
+    """The nearest goal that the two headers tell of, and whether it is the very one that they name.
+
+    If not, the work that they announce is below it. ``ValueError`` if the first is no traceparent; a strange second one is passed over.
+    """
+    trace, parent = parts(text)[:2]
+    root = str(uuid.UUID(trace))
+    for entry in tracestate.split(",")[:32]:
+        name, _, value = entry.strip().partition("=")
+        match = _ENTRY.fullmatch(value) if name == "distlog" else None
+        if match is not None:
+            return f"{root}/{match[2]}", match[1] == parent
+    path = _path(trace, parent)
+    return (root, False) if path is None else ("/".join([root, *map(str, path)]), True)
 
 
 def decode(text: str) -> str:
     """The id of the goal that the header names; ``ValueError`` if it is none."""
+    trace, parent = parts(text)[:2]
+    path = _path(trace, parent)
+    if path is None:
+        path = [int(parent[:8], 16), int(parent[8:], 16)]
+    return "/".join([str(uuid.UUID(trace)), *map(str, path)])
+
+
+def parts(text: str) -> tuple[str, str, bool]:
+    """Trace id, parent id, and whether the trace is sampled; ``ValueError`` if it is no traceparent."""
     match = _FORM.fullmatch(text.strip().lower())
     if match is None or match[1] == "ff" or (match[1] == "00" and match[5]):
         raise ValueError("it does not have the form of a traceparent")
     trace, parent = match[2], match[3]
     if set(trace) == {"0"} or set(parent) == {"0"}:
         raise ValueError("a traceparent of zeros names nothing")
-    path = _path(trace, parent)
-    if path is None:
-        path = [int(parent[:8], 16), int(parent[8:], 16)]
-    return "/".join([str(uuid.UUID(trace)), *map(str, path)])
+    return trace, parent, bool(int(match[4], 16) & 1)
 
 
 def _octal(number: int) -> str:

@@ -1,0 +1,78 @@
+"""A request that is being answered, as a goal: what the ASGI and the WSGI middleware have in common."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Callable, Union
+
+from distlog.context import _context
+
+if TYPE_CHECKING:
+    from distlog.context import Task
+
+__all__ = ["Exclude", "Served", "excluding"]
+
+Exclude = Union[str, Iterable[str], Callable[[str], bool]]
+
+
+class Served:
+    """The goal of one request. It is current while ``with`` is inside, which may be more than once, and ends once."""
+
+    def __init__(self, goal: Task, title: str) -> None:
+        self.goal = goal
+        self.title = title
+        self.status: int | None = None
+        self.has_ended = False
+        self._outer: Any = None
+        self._inside: Any = goal
+
+    def begin(self) -> None:
+        """Log the begin record, and be inside."""
+        self._outer = _context.get()
+        self.goal.__enter__()
+        # What is said about the headers is said once.
+        self.goal.unbind("ignored_headers", "parent_span")
+
+    def __enter__(self) -> Served:
+        self._outer = _context.get()
+        _context.push(self._inside)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Make what was current before current again, without ending. What is open inside stays open, for the next time."""
+        self._inside = _context.get()
+        _context.push(self._outer)
+
+    def end(self, error: BaseException | None = None, **fields: Any) -> None:
+        """Log the end record, the first time: failed with an exception, from status 500 on, and if there was no answer at all."""
+        if self.has_ended:
+            return
+        self.has_ended = True
+        if self.status is not None:
+            fields["status"] = self.status
+        if fields:
+            self.goal.bind(**fields)
+        try:
+            if self.status is None:
+                if error is None and "disconnected" not in fields:
+                    self.goal.fail("no answer was given")
+            elif self.status >= 500:
+                self.goal.fail("status %d", self.status)
+            else:
+                self.goal.success("%s → %d", self.title, self.status)
+        except RuntimeError:
+            # The application has decided it itself.
+            pass
+        self.goal.__exit__(None if error is None else type(error), error, None)
+
+
+def excluding(exclude: Exclude) -> Callable[[str], Any]:
+    """Whether a path is excluded: a path, paths with ``*`` in them, or a function of the path."""
+    if callable(exclude):
+        return exclude
+    patterns = [exclude] if isinstance(exclude, str) else list(exclude)
+    return lambda path: any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
