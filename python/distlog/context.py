@@ -36,6 +36,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: An id longer than this is refused unread.
 MAX_ID = 2048
+#: The traceback itself, whatever a class of exceptions makes of the name.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 #: How often this process is a fork's child. A goal of another generation belongs to another process.
@@ -292,7 +294,7 @@ class Task:
         info = None
         if status == "failed":
             msg = "FAILED " + (msg if isinstance(msg, str) else _distlog.render(msg, ()))
-            info = None if error is None else (type(error), error, error.__traceback__)
+            info = None if error is None else (type(error), error, _traceback_of(error))
         site = self._site if frame is None or self._begin is None else site_of(frame)
         mark = Stamp(self, fields, goal)
         record = log(site or site_of(None), level, msg, args, info, mark)
