@@ -16,6 +16,7 @@ import json
 import logging
 import socket
 import sys
+import time
 import weakref
 from types import FrameType
 from typing import Any, Callable, Protocol, cast
@@ -158,16 +159,17 @@ class ZmqHandler(logging.Handler):
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until the network has what was logged so far; ``False`` if ``timeout`` seconds were not enough."""
+        if timeout is None and _is_reconfiguration(sys._getframe(1)):
+            return self._flush_in_hope(time.monotonic() + self._wait(None))
         return bool(self._sender.flush(self._wait(timeout)))
 
     def close(self) -> None:
         """Send what is queued, within ``flush_timeout``, and take no more. May be called again.
 
         ``logging.config`` closes every handler there is before it sets anything up, those too that a logger it does not name keeps using.
-        Then what is queued is sent, and the handler stays open for as long as somebody holds it.
+        Then what is queued is sent, if a daemon answers, and the handler stays open for as long as somebody holds it.
         """
         if _is_reconfiguration(sys._getframe(1)):
-            self.flush()
             _set_aside.add(self)
             return
         if not self._closed:
@@ -210,6 +212,14 @@ class ZmqHandler(logging.Handler):
             return sender.send(topic, body.encode() if isinstance(body, str) else body, record.levelno)
 
         return send_formatted
+
+    def _flush_in_hope(self, deadline: float) -> bool:
+        """Wait for what is queued to leave, but not for a daemon that does not answer."""
+        stats = self.stats()
+        while stats["queued"] and stats.get("failing_seconds") is None and time.monotonic() < deadline:
+            self._sender.flush(0.02)
+            stats = self.stats()
+        return not stats["queued"]
 
     def _tell_loss(self) -> None:
         """One line for records that could not leave in time, unless there was one already that no daemon answers."""

@@ -43,6 +43,19 @@ class Option(NamedTuple):
                 self.ignored(given, f"it is {self.allowed}")
         return self.default
 
+    def takes(self, value: Any) -> bool:
+        """Whether this value is allowed."""
+        try:
+            self.read(value)
+        except (ValueError, TypeError):
+            return False
+        return True
+
+    def is_given(self) -> bool:
+        """Whether the variable is there, with a value that it may have."""
+        given = os.environ.get(self.variable, "").strip()
+        return bool(given) and self.takes(given)
+
     def ignored(self, value: str, reason: str) -> None:
         """Tell once on stderr that the variable has no effect."""
         if (self.variable, value) in _told:

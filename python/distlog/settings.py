@@ -36,6 +36,22 @@ _arguments: dict[str, Any] = {}
 _lock = threading.RLock()
 
 
+class Place:
+    """Where the handler goes: to the root logger."""
+
+    #: The handler's class.
+    kind: type[ZmqHandler] = ZmqHandler
+    logger: logging.Logger = logging.getLogger()
+
+    def set_level(self, handler: ZmqHandler, level: int, argument: object) -> None:
+        """Log from this level on; ``argument`` is what `configure` was called with."""
+        self.logger.setLevel(level)
+
+
+#: `distlog.run` has another one.
+place = Place()
+
+
 def configure(
     endpoint: str | None = None,
     level: int | str | None = None,
@@ -70,32 +86,32 @@ def configure(
     switches = {option.name: option.chosen(argument) for option, argument in hooks.items()}
     with _lock:
         handler = _attached(arguments, given=endpoint is not None)
-        logging.getLogger().setLevel(wanted)
+        place.set_level(handler, wanted, level)
         factory.install()
         _switch(**switches)
     return handler
 
 
 def _attached(arguments: dict[str, Any], given: bool) -> ZmqHandler:
-    """The handler of these arguments, on the root logger."""
+    """The handler of these arguments, in its place."""
     global _configured, _arguments
-    root = logging.getLogger()
-    old = _configured if _configured in root.handlers else None
+    logger = place.logger
+    old = _configured if _configured in logger.handlers else None
     if old is not None and arguments == _arguments:
         return old
-    found = _same(root, arguments) if old is None else None
+    found = _same(logger, arguments) if old is None else None
     handler = found or _made(arguments, given)
     if old is not None:
-        _replace(root, old, handler)
+        _replace(logger, old, handler)
     elif found is None:
-        root.addHandler(handler)
+        logger.addHandler(handler)
     _configured, _arguments = handler, arguments
     return handler
 
 
-def _same(root: logging.Logger, arguments: dict[str, Any]) -> ZmqHandler | None:
+def _same(logger: logging.Logger, arguments: dict[str, Any]) -> ZmqHandler | None:
     """A handler that sends to the same place already, made by somebody else."""
-    for one in root.handlers:
+    for one in logger.handlers:
         if isinstance(one, ZmqHandler) and (one.endpoint, one.system) == (arguments["endpoint"], arguments["system"]):
             return one
     return None
@@ -103,13 +119,13 @@ def _same(root: logging.Logger, arguments: dict[str, Any]) -> ZmqHandler | None:
 
 def _made(arguments: dict[str, Any], given: bool) -> ZmqHandler:
     try:
-        return ZmqHandler(**arguments)
+        return place.kind(**arguments)
     except ValueError as error:
         default = options.ENDPOINT.default
         if given or arguments["endpoint"] == default:
             raise
         options.ENDPOINT.ignored(arguments["endpoint"], str(error))
-        return ZmqHandler(**{**arguments, "endpoint": default})
+        return place.kind(**{**arguments, "endpoint": default})
 
 
 def _replace(logger: logging.Logger, old: ZmqHandler, new: ZmqHandler) -> None:
