@@ -4,7 +4,7 @@ Handlers are known here only as `Leaving`: how many records wait in them, and a 
 closed is forgotten; neither keeps it alive.
 
 Processes that end without the interpreter's exit hooks send what they have first, if a daemon answers: those that call
-``os._exit``, as a fork's child does, within half a second; workers of a ``multiprocessing.Pool``, which a signal ends at any
+``os._exit``, as a fork's child does, or ``os.exec…``, within half a second; workers of a ``multiprocessing.Pool``, which a signal ends at any
 time, record by record. The end of the process has one deadline for all handlers together.
 
 multiprocessing is watched, and never imported.
@@ -20,11 +20,13 @@ import time
 import weakref
 from typing import Any, Callable, NoReturn, Protocol
 
+from distlog import _distlog
+
 __all__ = ["EXIT_SECONDS", "ends_suddenly", "forget", "let_leave", "register", "within_exit"]
 
 #: Seconds that the end of the process may wait for records to leave, all handlers together.
 EXIT_SECONDS = 2.0
-#: Seconds that ``os._exit`` may wait for records to leave.
+#: Seconds that ``os._exit`` and ``os.exec…`` may wait for records to leave.
 HARD_EXIT_SECONDS = 0.5
 #: Seconds that a record of a pool's worker may wait to leave, and seconds without waiting after one that did not.
 WORKER_SECONDS, WORKER_PAUSE = 0.05, 1.0
@@ -48,6 +50,9 @@ _alive: weakref.WeakSet[Any] = weakref.WeakSet()
 #: The time before which a handler's records are not waited for.
 _waits_from: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 _exit_deadline: float | None = None
+_parent = 0
+#: The time before which an end that is not announced waits for nothing.
+_hopeless_until = 0.0
 
 
 def register(handler: Leaving) -> None:
@@ -81,28 +86,43 @@ def _at_exit() -> None:
         _at_exit.done = True  # type: ignore[attr-defined]
         # Registered after logging's own hook, so it runs before it.
         atexit.register(_begin_exit)
-        os._exit = _exiting(os._exit)  # type: ignore[assignment]
+        # The others of their kind, in `os` and in multiprocessing, call these.
+        for name in ("_exit", "execv", "execve"):
+            end: Callable[..., NoReturn] = getattr(os, name)
+            ending = _ending(end)
+            setattr(os, name, ending)
+            if end in os.supports_fd:
+                os.supports_fd.add(ending)
 
 
-def _exiting(leave: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
-    @functools.wraps(leave)
-    def _exit(status: int) -> NoReturn:
+def _ending(end: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    """The same end of the program, after what is queued has left."""
+
+    @functools.wraps(end)
+    def end_when_all_left(*args: Any, **kwargs: Any) -> NoReturn:
         try:
-            deadline = time.monotonic() + HARD_EXIT_SECONDS
-            for handler in list(_alive):
-                _let_all_leave(handler, deadline)
+            _let_all_leave()
         finally:
-            leave(status)
+            end(*args, **kwargs)
 
-    return _exit
+    return end_when_all_left
 
 
-def _let_all_leave(handler: Leaving, deadline: float) -> None:
-    """Wait for what is queued to leave, as long as there is hope."""
-    stats = handler.stats()
-    while stats["queued"] and stats.get("failing_seconds") is None and time.monotonic() < deadline:
-        handler.flush(0.02)
+def _let_all_leave() -> None:
+    """Wait for what is queued to leave, as long as there is hope; not again at once, since a program is looked for in many places."""
+    global _hopeless_until
+    now = time.monotonic()
+    if now < _hopeless_until:
+        return
+    deadline = now + HARD_EXIT_SECONDS
+    for handler in list(_alive):
         stats = handler.stats()
+        while stats["queued"] and stats.get("failing_seconds") is None:
+            if time.monotonic() >= deadline:
+                _hopeless_until = deadline + HARD_EXIT_SECONDS
+                return
+            handler.flush(0.02)
+            stats = handler.stats()
 
 
 def _begin_exit() -> None:
@@ -152,8 +172,17 @@ def _finds_sudden_end() -> bool:
     return ends_suddenly
 
 
-def _forget_kind() -> None:
+def _before_fork() -> None:
+    global _parent
+    _parent = os.getpid()
+    _watch_multiprocessing()
+
+
+def _begin_child() -> None:
     global ends_suddenly
+    if os.getpid() == _parent:
+        # Both are process 1 of their namespaces, say. A new id shows by itself, and a hook that ran before this one may have logged.
+        _distlog.forked()
     ends_suddenly = None
 
 
@@ -162,4 +191,4 @@ def _in_child(_: object) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_watch_multiprocessing, after_in_child=_forget_kind)
+    os.register_at_fork(before=_before_fork, after_in_child=_begin_child)

@@ -23,7 +23,7 @@ mod _distlog {
     #[pymodule_export]
     use super::goals::{Forest, Number, Sequence, parse_goal};
     #[pymodule_export]
-    use super::sender::Sender;
+    use super::sender::{Sender, forked};
     #[pymodule_export]
     use super::site::site_of;
 

@@ -19,6 +19,12 @@ use crate::encode;
 /// The longest wait that is a number of seconds and not a mistake.
 const MAX_WAIT: f64 = 86_400.0;
 
+/// The interpreter was forked, and this is the child: senders made before belong to the parent.
+#[pyfunction]
+pub(crate) fn forked() {
+    transport::forked();
+}
+
 /// A bounded queue and a thread that empties it into a 0MQ PUSH socket.
 #[pyclass(frozen, module = "distlog._distlog")]
 pub(crate) struct Sender {

@@ -28,7 +28,7 @@ pub use error::Error;
 #[cfg(feature = "listener")]
 pub use listener::{Counters, Frame, Limits, Message, PullListener};
 #[cfg(feature = "sender")]
-pub use sender::{Gap, GapRecord, Pushed, Sender, SenderOptions, SenderStats};
+pub use sender::{Gap, GapRecord, Pushed, Sender, SenderOptions, SenderStats, forked};
 
 /// The largest message either end takes by default: all its frames together.
 pub const MESSAGE_BYTES: usize = 1 << 20;

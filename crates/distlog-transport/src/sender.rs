@@ -22,6 +22,7 @@ mod thread;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::endpoint::Endpoint;
@@ -29,6 +30,15 @@ use crate::queue::Thread;
 use crate::{Error, MESSAGE_BYTES};
 
 use thread::Shared;
+
+/// How often this process is a child of a fork, as far as [`forked`] was told.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// To be called in the child after a fork, by who can. Other forks show in the process id, unless that came again:
+/// two namespaces may both have a process 1.
+pub fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Makes the record that tells of dropped ones: topic and body.
 /// Runs in the sender's thread, without any lock.
@@ -60,7 +70,7 @@ pub struct SenderOptions {
 /// A 0MQ PUSH socket with a queue before it. Shared freely between threads.
 pub struct Sender {
     shared: Arc<Shared>,
-    process: u32,
+    process: (u32, u32),
 }
 
 /// What became of a record.
@@ -125,7 +135,7 @@ impl Sender {
             let reason = "a sender needs a host and a port to connect to";
             return Err(Error::BadEndpoint { endpoint: options.endpoint, reason });
         }
-        Ok(Self { shared: Arc::new(Shared::new(options, endpoint)), process: std::process::id() })
+        Ok(Self { shared: Arc::new(Shared::new(options, endpoint)), process: this_process() })
     }
 
     /// Queue one record. Never waits for the network and never fails; the level is Python's.
@@ -162,8 +172,12 @@ impl Sender {
     /// False in a forked child of the process that made it: there nothing else may be called.
     #[must_use]
     pub fn is_of_this_process(&self) -> bool {
-        self.process == std::process::id()
+        self.process == this_process()
     }
+}
+
+fn this_process() -> (u32, u32) {
+    (std::process::id(), FORKS.load(Ordering::Relaxed))
 }
 
 impl Drop for Sender {
