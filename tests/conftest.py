@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,3 +127,11 @@ def make_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
     """A running daemon with the default configuration."""
     return make_daemon().start()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens, nor did a moment ago: a 0MQ socket would still take messages while it closes."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return int(place.getsockname()[1])

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import textwrap
@@ -135,11 +134,3 @@ handler = ZmqHandler(os.environ["ENDPOINT"])
 logging.basicConfig(level=logging.DEBUG, handlers=[handler])
 log = logging.getLogger("app")
 """
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port on which nobody listens, nor did a moment ago: a 0MQ socket would still take messages while it closes."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])

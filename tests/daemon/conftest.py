@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -73,3 +74,25 @@ def connect() -> Iterator[Callable[[Any], Client]]:
     yield make
     for client in clients:
         client.socket.close(linger=0)
+
+
+@pytest.fixture
+def make_limited(
+    make_daemon: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Any, Callable[[int], None]]]:
+    """Start daemons, each with a way to say how large its files may become: 0 for any size."""
+    wrapper = tmp_path / "distlogd"
+    wrapper.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec {program('distlogd')} \"$@\"\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("DISTLOGD", str(wrapper))
+
+    def make(configuration: str = "") -> tuple[Any, Callable[[int], None]]:
+        daemon = make_daemon(configuration).start()
+
+        def limit(size: int) -> None:
+            _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (size or hard, hard))
+
+        return daemon, limit
+
+    return make

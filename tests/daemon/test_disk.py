@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-import resource
 import urllib.error
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 
-from .conftest import Client, counted, program, until
+from .conftest import Client, counted, until
 
 
 def ready(daemon: Any) -> bool:
@@ -28,21 +26,9 @@ def ready(daemon: Any) -> bool:
 
 
 @pytest.fixture
-def limited(
-    make_daemon: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Any, Callable[[int], None]]:
-    """A daemon, and a way to say how large its files may become: 0 for any size."""
-    wrapper = tmp_path / "distlogd"
-    wrapper.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec {program('distlogd')} \"$@\"\n")
-    wrapper.chmod(0o755)
-    monkeypatch.setenv("DISTLOGD", str(wrapper))
-    daemon = make_daemon().start()
-
-    def limit(size: int) -> None:
-        _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (size or hard, hard))
-
-    return daemon, limit
+def limited(make_limited: Callable[..., tuple[Any, Callable[[int], None]]]) -> tuple[Any, Callable[[int], None]]:
+    """A running daemon, and a way to say how large its files may become: 0 for any size."""
+    return make_limited()
 
 
 def test_a_full_disk_heals(limited: tuple[Any, Callable[[int], None]], connect: Callable[[Any], Client]) -> None:

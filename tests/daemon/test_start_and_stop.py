@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -64,14 +65,15 @@ def test_check_says_what_is_guaranteed(tmp_path: Path) -> None:
     assert "processor p (exec): at least once" in ended.stdout
 
 
-def test_an_acked_endpoint_is_announced_as_not_opened(make_daemon: Callable[..., Any]) -> None:
-    """The daemon starts without it, and says so, as ``check`` does."""
-    daemon = make_daemon('sources: {apps: {pull: "tcp://127.0.0.1:*"}, acked: {router: "tcp://127.0.0.1:5011"}}\n')
+def test_both_kinds_of_sources_are_opened_and_promise_different_things(make_daemon: Callable[..., Any]) -> None:
+    """The ready line names both with their ports, and ``check`` says what each guarantees."""
+    daemon = make_daemon('sources: {apps: {pull: "tcp://127.0.0.1:*"}, acked: {router: "tcp://127.0.0.1:*"}}\n')
     daemon.start()
-    assert "distlogd: warning: source acked (tcp://127.0.0.1:5011): not opened" in daemon.log()
+    assert re.search(r"distlogd ready pull=tcp://127.0.0.1:\d+ router=tcp://127.0.0.1:\d+ http=", daemon.log())
     ended = distlogd("check", str(daemon.configuration))
     assert ended.returncode == 0
-    assert "warning: source acked (tcp://127.0.0.1:5011): not opened" in ended.stderr + ended.stdout
+    assert "source apps (tcp://127.0.0.1:*): at most once" in ended.stdout
+    assert "source acked (tcp://127.0.0.1:*): exactly once" in ended.stdout
     assert daemon.stop() == 0
 
 

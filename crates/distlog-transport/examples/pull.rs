@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use distlog_transport::{Counters, Limits, Message, PullListener};
+use distlog_transport::{Counters, Door, Limits, Listener, Message};
 
 /// As many messages at once as the daemon takes.
 const BATCH: usize = 4096;
@@ -37,7 +37,7 @@ struct Tally {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = arguments()?;
-    let mut listener = PullListener::bind(&arguments.endpoint, arguments.limits.clone()).await?;
+    let mut listener = Listener::bind(&arguments.endpoint, Door::Pull, arguments.limits.clone()).await?;
     println!("{}", listener.local_endpoint());
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut tally = Tally::default();

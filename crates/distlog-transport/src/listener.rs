@@ -1,4 +1,4 @@
-//! The receiving end: a 0MQ PULL socket that strangers may connect to.
+//! The receiving end: a 0MQ socket that strangers may connect to, of one of two [`Door`]s.
 //!
 //! It stands on `omq-tokio`, with every limit set here and none left to its defaults: message size
 //! (over all frames, so that an endless multipart ends too), half-open handshakes, silence, queue
@@ -31,6 +31,9 @@ use crate::{Error, MESSAGE_BYTES};
 /// How long the door stays open when the daemon stops.
 const LAST_ENTRY: Duration = Duration::from_millis(20);
 
+/// How long answers may take to leave when the daemon stops.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+
 /// The library charges a slot for each frame besides its bytes; an honest message has two frames.
 const SLOTS: usize = 4 * std::mem::size_of::<Payload>();
 
@@ -39,7 +42,7 @@ const SLOTS: usize = 4 * std::mem::size_of::<Payload>();
 pub struct Limits {
     /// Of one message, all its frames together. A larger one closes its connection.
     pub message_bytes: usize,
-    /// Messages that wait for [`PullListener::next_batch`], for each connection.
+    /// Messages that wait for [`Listener::next_batch`], for each connection.
     pub queue: u32,
     /// Connections that have not shaken hands yet. One host that is not this one may have an eighth of them.
     pub handshakes: usize,
@@ -53,9 +56,19 @@ pub struct Limits {
     pub ipc_mode: u32,
 }
 
-/// A 0MQ PULL socket that listens.
-pub struct PullListener {
+/// Which kind of socket listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// PULL: takes from PUSH sockets, and cannot answer.
+    Pull,
+    /// ROUTER: takes from DEALER sockets, and answers each of them through [`Listener::answers`].
+    Router,
+}
+
+/// A 0MQ socket that listens.
+pub struct Listener {
     socket: Socket,
+    door: Door,
     endpoint: String,
     counts: Arc<Counts>,
     received: Vec<omq_tokio::Message>,
@@ -67,12 +80,30 @@ pub struct PullListener {
 /// One 0MQ message: its frames, at least one, in order.
 #[derive(Clone)]
 pub struct Message {
+    /// Who sent it; nobody knows at a [`Door::Pull`].
+    peer: Option<Peer>,
     frames: SmallVec<[Frame; 2]>,
 }
+
+/// A connection to a [`Door::Router`], to be answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Peer(Frame);
+
+/// Answers to peers of one [`Door::Router`].
+#[derive(Clone)]
+pub struct Answers(Socket);
 
 /// One frame's bytes. Cheap to clone: short ones lie inside, long ones are shared.
 #[derive(Clone)]
 pub struct Frame(Payload);
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_ref() == other.as_ref()
+    }
+}
+
+impl Eq for Frame {}
 
 /// What a listener has counted since it was bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,7 +119,7 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections turned away because too many had not shaken hands yet.
     pub refused: u64,
-    /// Handshakes that failed: not ZMTP, not PUSH, or too slow.
+    /// Handshakes that failed: not ZMTP, the wrong kind of socket, or too slow.
     pub handshakes_failed: u64,
     /// Connections cut over a message that was too large.
     pub oversized: u64,
@@ -98,26 +129,32 @@ pub struct Counters {
     pub uncounted: u64,
 }
 
-impl PullListener {
+impl Listener {
     /// Listen. Must be called within a tokio runtime.
-    pub async fn bind(endpoint: &str, limits: Limits) -> Result<Self, Error> {
+    pub async fn bind(endpoint: &str, door: Door, limits: Limits) -> Result<Self, Error> {
         let place = Endpoint::parse(endpoint)?;
         check_path_is_free(&place, endpoint)?;
         let context = Context::with_name("receive");
-        let socket = context.socket(SocketType::Pull, options(&limits));
+        let socket = context.socket(door.socket_type(), options(&limits));
         let monitor = socket.monitor();
         let bound = socket.bind(written(&place).as_str()).await.map_err(|error| refused(endpoint, error))?;
         let counts = Arc::new(Counts::default());
         let watcher = tokio::spawn(watch(monitor, Arc::clone(&counts)));
         restrict(&place, endpoint, limits.ipc_mode)?;
         let endpoint = bound.to_string();
-        Ok(Self { socket, endpoint, counts, received: Vec::new(), watcher, _context: context })
+        Ok(Self { socket, door, endpoint, counts, received: Vec::new(), watcher, _context: context })
     }
 
     /// Where it listens: with the real port if 0 was asked for.
     #[must_use]
     pub fn local_endpoint(&self) -> String {
         self.endpoint.clone()
+    }
+
+    /// How to answer its peers; `None` at a [`Door::Pull`].
+    #[must_use]
+    pub fn answers(&self) -> Option<Answers> {
+        (self.door == Door::Router).then(|| Answers(self.socket.clone()))
     }
 
     /// Wait for a message, then take as many as are there, `max` at most. Loses nothing if cancelled.
@@ -152,9 +189,10 @@ impl PullListener {
         self.counts.read()
     }
 
-    /// Close every connection. Drain first: what is still queued here is lost.
+    /// Close every connection. Drain first: what is still queued here is lost. Answers get a moment to leave.
     pub async fn close(self) {
-        self.socket.close_with_linger(Some(Duration::ZERO)).await.ok();
+        let linger = if self.door == Door::Router { LAST_ANSWERS } else { Duration::ZERO };
+        self.socket.close_with_linger(Some(linger)).await.ok();
         self.watcher.abort();
     }
 
@@ -163,9 +201,11 @@ impl PullListener {
         let batch: Vec<Message> = self
             .received
             .drain(..)
-            .map(|message| {
+            .map(|mut message| {
+                let named = self.door == Door::Router;
+                let peer = if named { message.pop_front_payload() } else { None };
                 bytes += message.byte_len();
-                Message::from(message)
+                Message { peer: peer.map(|name| Peer(Frame(name))), frames: frames(message) }
             })
             .collect();
         self.counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -188,11 +228,36 @@ impl Default for Limits {
     }
 }
 
+impl Door {
+    fn socket_type(self) -> SocketType {
+        match self {
+            Self::Pull => SocketType::Pull,
+            Self::Router => SocketType::Router,
+        }
+    }
+}
+
+impl Answers {
+    /// Sends an answer, if the peer is still there and takes it. Never waits: a peer that reads no answers gets none.
+    pub fn send(&self, peer: &Peer, frames: &[&[u8]]) {
+        let body =
+            omq_tokio::Message::multipart_payloads(frames.iter().map(|frame| Payload::from_slice(frame)));
+        // Who has gone asks again on its next connection.
+        drop(self.0.try_send_to(peer.0.as_ref(), body));
+    }
+}
+
 impl Message {
     /// Its frames.
     #[must_use]
     pub fn frames(&self) -> &[Frame] {
         &self.frames
+    }
+
+    /// Who sent it, at a [`Door::Router`].
+    #[must_use]
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
     }
 }
 
@@ -201,18 +266,6 @@ impl std::ops::Deref for Message {
 
     fn deref(&self) -> &[Frame] {
         &self.frames
-    }
-}
-
-impl From<omq_tokio::Message> for Message {
-    fn from(mut message: omq_tokio::Message) -> Self {
-        // Popping moves frames without a copy, but costs the number of frames each time.
-        let frames = if message.len() <= 2 {
-            std::iter::from_fn(|| message.pop_front_payload()).map(Frame).collect()
-        } else {
-            message.iter().map(|bytes| Frame(Payload::from_bytes(bytes))).collect()
-        };
-        Self { frames }
     }
 }
 
@@ -234,9 +287,31 @@ impl fmt::Debug for Frame {
     }
 }
 
-impl fmt::Debug for PullListener {
+impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PullListener").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Listener").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "peer {:?}", self.0)
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answers")
+    }
+}
+
+/// The frames of a message, without a copy.
+fn frames(mut message: omq_tokio::Message) -> SmallVec<[Frame; 2]> {
+    // Popping costs the number of frames each time.
+    if message.len() <= 2 {
+        std::iter::from_fn(|| message.pop_front_payload()).map(Frame).collect()
+    } else {
+        message.iter().map(|bytes| Frame(Payload::from_bytes(bytes))).collect()
     }
 }
 

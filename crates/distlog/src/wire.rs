@@ -24,7 +24,10 @@ const KEPT_FRAMES: usize = 4;
 const KEPT_BYTES: usize = 4096;
 
 /// All codes that say why a message could not be read. They are stable.
-pub const REASONS: [&str; 6] = ["frames", "topic", "json", "utf8", "pickle", "limit"];
+pub const REASONS: [&str; 7] = ["frames", "topic", "json", "utf8", "pickle", "limit", BATCH];
+
+/// Of messages to the acked endpoint: no batch, or one that ends too early.
+pub const BATCH: &str = "batch";
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +122,7 @@ fn is_reserved(name: &str) -> bool {
 }
 
 /// Nanoseconds as decimal seconds.
-fn seconds(nanoseconds: i64) -> String {
+pub(crate) fn seconds(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let size = nanoseconds.unsigned_abs();
     let second = SECOND.unsigned_abs();

@@ -9,18 +9,11 @@ use crate::config::{Config, TestCase, testcase};
 use crate::error::Error;
 use crate::rules::Route;
 
-/// What is promised about records on a PULL socket.
-const PULL_GUARANTEE: &str = "at most once: 0MQ PUSH cannot be acknowledged, so what was on its way \
-     when the daemon or its host died is lost; what is in the store was synced to disk";
-
 /// Says that the configuration is good, and what it promises.
 pub(crate) fn check(name: &str, config: &Config, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "{name}: good")?;
     for source in &config.sources {
-        writeln!(out, "source {} ({}): {PULL_GUARANTEE}.", source.name, source.endpoint)?;
-    }
-    for source in &config.unopened {
-        writeln!(out, "warning: {}", source.unopened())?;
+        writeln!(out, "source {} ({}): {}.", source.name, source.endpoint, source.guarantee())?;
     }
     for (place, processor) in config.processors.iter().enumerate() {
         writeln!(

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use distlog_store::{Options, Store};
-use distlog_transport::{Limits, PullListener};
+use distlog_transport::{Limits, Listener};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -23,6 +23,7 @@ use crate::config::{self, Config, Http};
 use crate::error::Error;
 use crate::health::{CONFIGURATION, Health};
 use crate::processors::Kind;
+use crate::producers::Producers;
 use crate::report::say;
 use crate::runner::{self, FLUSH, Handle, Job, Shared, Stop};
 use crate::stats::Stats;
@@ -52,9 +53,6 @@ pub(crate) struct Start {
 /// Runs the daemon until a signal ends it.
 pub(crate) fn run(start: Start) -> Result<(), Error> {
     let config = config::load(start.file.as_deref(), &start.kinds)?;
-    for source in &config.unopened {
-        say(&format!("distlogd: warning: {}", source.unopened()));
-    }
     let store = open_store(&start.data, &config.store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime =
@@ -99,7 +97,8 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
 
 /// Everything that listens.
 struct Sockets {
-    sources: Vec<PullListener>,
+    /// With their kinds: `pull` or `router`.
+    sources: Vec<(&'static str, Listener)>,
     http: Option<(TcpListener, Http)>,
 }
 
@@ -108,11 +107,13 @@ impl Sockets {
         let limits = Limits { queue: QUEUE_MESSAGES, ..Limits::default() };
         let mut sources = Vec::new();
         for source in &config.sources {
-            let bound = PullListener::bind(&source.endpoint, limits.clone()).await;
-            sources.push(bound.map_err(|error| {
-                let (name, advice) = (&source.name, "Is another distlogd running? Stop it, or change");
-                Error::Other(format!("distlogd: {error}. {advice} `sources: {{{name}: {{pull: …}}}}`."))
-            })?);
+            let bound = Listener::bind(&source.endpoint, source.door, limits.clone()).await;
+            let bound = bound.map_err(|error| {
+                let (name, kind) = (&source.name, source.kind());
+                let advice = "Is another distlogd running? Stop it, or change";
+                Error::Other(format!("distlogd: {error}. {advice} `sources: {{{name}: {{{kind}: …}}}}`."))
+            })?;
+            sources.push((source.kind(), bound));
         }
         let http = match &config.http {
             None => None,
@@ -128,14 +129,15 @@ impl Sockets {
         Ok(Self { sources, http })
     }
 
-    /// ` pull=tcp://… http=http://…`
+    /// ` pull=tcp://… router=tcp://… http=http://…`
     fn addresses(&self) -> String {
-        let pulls = self.sources.iter().map(|source| format!(" pull={}", source.local_endpoint()));
+        let sources =
+            self.sources.iter().map(|(kind, source)| format!(" {kind}={}", source.local_endpoint()));
         let http = self
             .http
             .iter()
             .filter_map(|(http, _)| Some(format!(" http=http://{}", http.local_addr().ok()?)));
-        pulls.chain(http).collect()
+        sources.chain(http).collect()
     }
 }
 
@@ -173,6 +175,9 @@ impl Signals {
         }
     }
 }
+
+/// A receiver at work; it gives back what is still needed for answers.
+type Receiving = JoinHandle<Option<Listener>>;
 
 /// The parts that live as long as the daemon.
 struct Daemon {
@@ -231,10 +236,10 @@ impl Daemon {
         let writer = self.start_writer(batches)?;
         let viewers = sockets.http.map(|(listener, http)| self.serve_http(listener, http, viewers_end));
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        let receivers: Vec<JoinHandle<()>> = sockets
+        let receivers: Vec<Receiving> = sockets
             .sources
             .into_iter()
-            .map(|source| {
+            .map(|(_, source)| {
                 let stats = Arc::clone(&self.shared.stats);
                 tokio::spawn(receiver::run(source, queue.clone(), Arc::clone(&room), stats, stopped.clone()))
             })
@@ -249,8 +254,11 @@ impl Daemon {
         self.shared.health.set_accepting(false);
         stop.send(true).ok();
         self.writer_stop.drain(Instant::now() + DRAIN);
-        wait_for_receivers(receivers, &room).await;
+        let answering = wait_for_receivers(receivers, &room).await;
         let complete = wait_for(writer).await;
+        for listener in answering {
+            listener.close().await;
+        }
         self.stop_processors(Instant::now() + DRAIN, false).await;
         no_more_viewers.send(true).ok();
         if let Some(viewers) = viewers {
@@ -280,6 +288,7 @@ impl Daemon {
             stats: Arc::clone(&self.shared.stats),
             health: Arc::clone(&self.shared.health),
             stop: Arc::clone(&self.writer_stop),
+            producers: Producers::default(),
         };
         let thread =
             std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&batches));
@@ -353,14 +362,21 @@ impl Daemon {
 }
 
 /// They end by themselves, unless a failing disk lets nothing into the queue: then there is no more room for anything.
-async fn wait_for_receivers(receivers: Vec<JoinHandle<()>>, room: &Semaphore) {
+/// The acked endpoints come back open: the writer's last answers are still to leave.
+async fn wait_for_receivers(receivers: Vec<Receiving>, room: &Semaphore) -> Vec<Listener> {
+    let mut answering = Vec::new();
     let deadline = tokio::time::Instant::now() + DRAIN;
     for mut receiver in receivers {
-        if tokio::time::timeout_at(deadline, &mut receiver).await.is_err() {
-            room.close();
-            receiver.await.ok();
-        }
+        let ended = match tokio::time::timeout_at(deadline, &mut receiver).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                room.close();
+                receiver.await
+            }
+        };
+        answering.extend(ended.ok().flatten());
     }
+    answering
 }
 
 async fn wait_for(writer: std::thread::JoinHandle<bool>) -> bool {

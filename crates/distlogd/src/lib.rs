@@ -15,6 +15,7 @@ mod daemon;
 mod error;
 pub mod health;
 pub mod processors;
+mod producers;
 mod receiver;
 mod report;
 pub mod rules;

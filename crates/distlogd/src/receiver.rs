@@ -2,13 +2,13 @@
 //!
 //! A batch enters the queue only when its bytes fit ([`crate::writer::QUEUE_BYTES`]); until then its task takes nothing
 //! from the socket, and the senders feel it. At the stop it closes the door first, then takes what is still
-//! on its way here, until nothing came for a moment.
+//! on its way here, until nothing came for a moment. Only an acked endpoint need not wait: what has no answer comes again.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use distlog_transport::{Counters, Message, PullListener};
+use distlog_transport::{Answers, Counters, Listener, Message};
 use tokio::sync::{Semaphore, watch};
 
 use crate::report::say;
@@ -28,14 +28,15 @@ const QUIET: Duration = Duration::from_millis(100);
 /// At the stop, senders that never pause are cut off after this.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// Moves messages from the socket to the queue until told to stop.
+/// Moves messages from the socket to the queue until told to stop. An acked endpoint is given back open, for the last answers.
 pub(crate) async fn run(
-    mut listener: PullListener,
+    mut listener: Listener,
     queue: Sender<Batch>,
     room: Arc<Semaphore>,
     stats: Arc<Stats>,
     mut stop: watch::Receiver<bool>,
-) {
+) -> Option<Listener> {
+    let answers = listener.answers();
     let mut most = 64;
     let mut counted = Counters::default();
     loop {
@@ -50,23 +51,27 @@ pub(crate) async fn run(
             continue;
         }
         most = next_most(&messages);
-        if !forward(messages, &queue, &room).await {
+        if !forward(messages, &answers, &queue, &room).await {
             break;
         }
     }
     listener.stop_accepting().await;
+    if answers.is_some() {
+        return Some(listener);
+    }
     let deadline = Instant::now() + DRAIN;
     while Instant::now() < deadline {
         let messages = listener.next_batch_within(most, QUIET).await.unwrap_or_default();
-        if messages.is_empty() || !forward(messages, &queue, &room).await {
+        if messages.is_empty() || !forward(messages, &None, &queue, &room).await {
             break;
         }
     }
     listener.close().await;
+    None
 }
 
 /// Adds to the ledger who was cut off since the last look. What was cut off can not be stored, so this is all there is of it.
-fn count_cut_off(listener: &PullListener, stats: &Stats, before: Counters) -> Counters {
+fn count_cut_off(listener: &Listener, stats: &Stats, before: Counters) -> Counters {
     let now = listener.counters();
     let reasons = [
         ("oversized", now.oversized, before.oversized),
@@ -100,13 +105,18 @@ fn size(messages: &[Message]) -> usize {
 }
 
 /// Puts a batch into the queue when there is room; `false` if nobody takes it any more.
-async fn forward(messages: Vec<Message>, queue: &Sender<Batch>, room: &Arc<Semaphore>) -> bool {
+async fn forward(
+    messages: Vec<Message>,
+    answers: &Option<Answers>,
+    queue: &Sender<Batch>,
+    room: &Arc<Semaphore>,
+) -> bool {
     let received = crate::now();
     let bytes = size(&messages);
     let held = bytes + messages.len() * MESSAGE_OVERHEAD;
     let permits = u32::try_from(held.min(QUEUE_BYTES)).unwrap_or(u32::MAX);
     let Ok(room) = Arc::clone(room).acquire_many_owned(permits).await else { return false };
-    let sent = queue.send(Batch { messages, received, bytes, _room: room });
+    let sent = queue.send(Batch { messages, received, bytes, answers: answers.clone(), _room: room });
     if sent.is_err() {
         say("distlogd: the writer is gone; records on their way are lost");
     }

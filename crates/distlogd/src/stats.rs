@@ -62,7 +62,7 @@ impl Labelled {
 /// Everything the daemon counts. Shared as `Arc<Stats>`.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Messages taken from the sources; each becomes one record.
+    /// Records taken from the sources: one a message, or those of a batch that are new.
     pub received: Counter,
     /// Bytes of these messages, all frames.
     pub received_bytes: Counter,
@@ -76,6 +76,10 @@ pub struct Stats {
     pub dropped: Labelled,
     /// Messages that could not be read, by reason.
     pub rejected: Labelled,
+    /// Records that producers sent again and that are in the store already; they are not in the ledger.
+    pub repeated: Counter,
+    /// Numbers that producers gave to records which never arrived. A record in the store tells of them.
+    pub missing: Counter,
     /// Connections the listener ended, by reason; their messages never were in the ledger.
     pub cut_off: Labelled,
     /// The offset the next stored record will get.
@@ -151,13 +155,15 @@ impl Stats {
         page
     }
 
-    fn plain(&self) -> [(&'static str, &'static str, u64); 5] {
+    fn plain(&self) -> [(&'static str, &'static str, u64); 7] {
         [
-            ("distlog_received_total", "Messages received.", self.received.get()),
+            ("distlog_received_total", "Records received.", self.received.get()),
             ("distlog_received_bytes_total", "Bytes of the messages received.", self.received_bytes.get()),
             ("distlog_stored_total", "Records committed to the store.", self.stored.get()),
             ("distlog_commits_total", "Commits to the store.", self.commits.get()),
             ("distlog_failed_commits_total", "Commits that had to be done again.", self.failed_commits.get()),
+            ("distlog_repeated_total", "Records sent again that were stored already.", self.repeated.get()),
+            ("distlog_missing_total", "Numbered records that never arrived.", self.missing.get()),
         ]
     }
 

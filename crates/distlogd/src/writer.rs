@@ -4,6 +4,8 @@
 //!   load a commit waits up to [`GATHER`] since the last one for company.
 //! - **Nothing is refused**: a message that cannot be read becomes a record that says why, and is counted.
 //! - **Ledger**: `received = stored + dropped`.
+//! - **Acked endpoints**: `producers.rs` says what of a batch is new; its marks are committed with the records, and the answers
+//!   leave after the commit, never before.
 //! - **A failing disk** loses nothing that was taken: the store keeps the records, the writer takes no more and tries
 //!   again, the queue before it fills, and then the senders wait. `/readyz` says so meanwhile. Only a stop ends the trying.
 //! - **Memory** before the store is bounded by [`QUEUE_BYTES`]: who puts a batch into the queue holds permits for its
@@ -13,12 +15,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use distlog::{Record, wire};
-use distlog_store::Store;
-use distlog_transport::Message;
+use distlog::Record;
+use distlog::wire::{self, Decoded};
+use distlog_store::{Mark, Store};
+use distlog_transport::{Answers, Message};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::health::{Health, STORE};
+use crate::producers::Producers;
 use crate::report::say;
 use crate::rules::Rules;
 use crate::runner::Stop;
@@ -45,6 +49,8 @@ pub(crate) struct Batch {
     pub received: i64,
     /// Their bytes.
     pub bytes: usize,
+    /// How to answer them, if they came to an acked endpoint.
+    pub answers: Option<Answers>,
     /// The room they take in the queue.
     pub _room: OwnedSemaphorePermit,
 }
@@ -64,6 +70,8 @@ pub(crate) struct Writer {
     pub health: Arc<Health>,
     /// Until when a failing disk may hold up the stop.
     pub stop: Arc<Stop>,
+    /// Who sends to acked endpoints.
+    pub producers: Producers,
 }
 
 impl Writer {
@@ -94,21 +102,33 @@ impl Writer {
         let received = batches.last().map_or(0, |batch| batch.received);
         let mut records = Vec::with_capacity(batches.iter().map(|batch| batch.messages.len()).sum());
         for batch in &batches {
-            self.stats.received.add(batch.messages.len() as u64);
             self.stats.received_bytes.add(batch.bytes as u64);
-            records.extend(
-                batch.messages.iter().filter_map(|message| self.decode(message, batch.received, &rules)),
-            );
+            for message in &batch.messages {
+                self.take(message, batch, &rules, &mut records);
+            }
         }
-        if !records.is_empty() {
-            let count = records.len();
-            self.append(received, records, count);
+        let marks = self.producers.marks();
+        let committed = (records.is_empty() && marks.is_empty()) || self.append(received, records, &marks);
+        if committed {
+            self.producers.answer();
         }
     }
 
-    /// The message as a record, unless a rule drops it.
-    fn decode(&self, message: &Message, received: i64, rules: &Rules) -> Option<Record> {
-        let decoded = wire::decode(message.frames(), received);
+    /// Adds the records of a message: one, unless it is a batch of a producer.
+    fn take(&mut self, message: &Message, batch: &Batch, rules: &Rules, records: &mut Vec<Record>) {
+        let Some(answers) = &batch.answers else {
+            let decoded = wire::decode(message.frames(), batch.received);
+            records.extend(self.judge(decoded, rules));
+            return;
+        };
+        let mark = |producer: &[u8; 16]| self.store.mark(producer);
+        let taken = self.producers.take(message, answers, batch.received, mark, &self.stats);
+        records.extend(taken.into_iter().filter_map(|decoded| self.judge(decoded, rules)));
+    }
+
+    /// The record, unless a rule drops it.
+    fn judge(&self, decoded: Decoded, rules: &Rules) -> Option<Record> {
+        self.stats.received.add(1);
         if let Some(reason) = decoded.rejected {
             self.stats.rejected.add(reason, 1);
         }
@@ -121,9 +141,10 @@ impl Writer {
         }
     }
 
-    /// One synced commit; on a failing disk, as many tries as it takes.
-    fn append(&mut self, received: i64, records: Vec<Record>, count: usize) {
-        let mut outcome = self.store.append(received, records, &[]);
+    /// One synced commit; on a failing disk, as many tries as it takes. `false` if the stop came before it succeeded.
+    fn append(&mut self, received: i64, records: Vec<Record>, marks: &[Mark]) -> bool {
+        let count = records.len();
+        let mut outcome = self.store.append(received, records, marks);
         let mut pause = FIRST_PAUSE;
         while let Err(error) = &outcome {
             self.stats.failed_commits.add(1);
@@ -132,7 +153,7 @@ impl Writer {
             }
             self.health.report(STORE, format!("cannot commit: {error}"));
             if self.stop.is_due() {
-                return;
+                return false;
             }
             std::thread::sleep(pause);
             pause = LAST_PAUSE.min(pause * 2);
@@ -147,6 +168,7 @@ impl Writer {
         if let Ok(offsets) = outcome {
             self.stats.next_offset.set(offsets.end);
         }
+        true
     }
 
     fn maintain(&mut self) {

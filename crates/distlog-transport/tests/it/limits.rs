@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use distlog_transport::{Gap, Limits, PullListener, Pushed, Sender, SenderOptions};
+use distlog_transport::{Door, Gap, Limits, Listener, Pushed, Sender, SenderOptions};
 
 use crate::peer::wait_for;
 
@@ -91,7 +91,7 @@ async fn a_gap_is_told_in_its_place() {
     for number in 0..100 {
         sender.push(*b"PLJ", number.to_string().as_bytes(), if number == 99 { 40 } else { 20 });
     }
-    let mut listener = PullListener::bind(&endpoint, Limits::default()).await.unwrap();
+    let mut listener = Listener::bind(&endpoint, Door::Pull, Limits::default()).await.unwrap();
     assert!(sender.flush(Duration::from_secs(5)));
     let mut bodies = Vec::new();
     while bodies.len() < 72 {
@@ -117,7 +117,7 @@ async fn closing_tells_a_gap_before_it_ends() {
     for _ in 0..10 {
         sender.push(*b"PLJ", b"{}", 20);
     }
-    let mut listener = PullListener::bind(&endpoint, Limits::default()).await.unwrap();
+    let mut listener = Listener::bind(&endpoint, Door::Pull, Limits::default()).await.unwrap();
     assert!(tokio::task::spawn_blocking(move || sender.close(Duration::from_secs(5))).await.unwrap());
     let mut last = Vec::new();
     while last != b"gap of 3" {

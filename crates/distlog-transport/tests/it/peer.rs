@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use distlog_transport::{Limits, PullListener, Sender, SenderOptions};
+use distlog_transport::{Door, Limits, Listener, Sender, SenderOptions};
 
 const ENDPOINT: &str = "DISTLOG_TEST_ENDPOINT";
 
@@ -103,7 +103,7 @@ fn listener_process() {
     let Ok(endpoint) = std::env::var(ENDPOINT) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut listener = PullListener::bind(&endpoint, Limits::default()).await.unwrap();
+        let mut listener = Listener::bind(&endpoint, Door::Pull, Limits::default()).await.unwrap();
         eprintln!("{}", listener.local_endpoint());
         let (asked, mut questions) = tokio::sync::mpsc::channel(1);
         std::thread::spawn(move || {

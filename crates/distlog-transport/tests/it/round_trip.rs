@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use distlog_transport::{Error, Limits, Message, PullListener, Pushed, SenderOptions, is_loopback};
+use distlog_transport::{Door, Error, Limits, Listener, Message, Pushed, SenderOptions, is_loopback};
 
 use crate::peer::{Peer, sender, wait_for};
 
 /// Receive until `count` messages are there.
-async fn receive(listener: &mut PullListener, count: usize) -> Vec<Message> {
+async fn receive(listener: &mut Listener, count: usize) -> Vec<Message> {
     let mut all = Vec::new();
     while all.len() < count {
         let batch = listener.next_batch_within(4096, Duration::from_secs(10)).await.unwrap();
@@ -28,7 +28,7 @@ fn assert_numbered(messages: &[Message]) {
 }
 
 async fn many_in_order(endpoint: &str, count: usize) {
-    let mut listener = PullListener::bind(endpoint, Limits::default()).await.unwrap();
+    let mut listener = Listener::bind(endpoint, Door::Pull, Limits::default()).await.unwrap();
     assert!(is_loopback(&listener.local_endpoint()));
     let sender = Arc::new(sender(&listener.local_endpoint()));
     let pusher = Arc::clone(&sender);
@@ -74,7 +74,7 @@ async fn many_over_an_abstract_socket() {
 
 #[tokio::test]
 async fn bodies_of_every_length_class_arrive_whole() {
-    let mut listener = PullListener::bind("tcp://127.0.0.1:0", Limits::default()).await.unwrap();
+    let mut listener = Listener::bind("tcp://127.0.0.1:0", Door::Pull, Limits::default()).await.unwrap();
     let sender = sender(&listener.local_endpoint());
     let lengths = [0, 1, 54, 55, 62, 63, 255, 256, 4_095, 4_096, 65_535, 65_536, 131_072, (1 << 20) - 3];
     for length in lengths {
@@ -98,7 +98,7 @@ async fn nothing_is_lost_when_the_daemon_starts_late() {
     wait_for("a failure", || sender.stats().failing_since.is_some());
     assert!(!sender.stats().connected);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut listener = PullListener::bind(&endpoint, Limits::default()).await.unwrap();
+    let mut listener = Listener::bind(&endpoint, Door::Pull, Limits::default()).await.unwrap();
     assert_numbered(&receive(&mut listener, 1_000).await);
     assert_eq!(sender.stats().failing_since, None);
 }
@@ -126,7 +126,7 @@ fn sending_goes_on_after_the_daemon_was_killed() {
 
 #[tokio::test]
 async fn a_drained_listener_has_lost_nothing() {
-    let mut listener = PullListener::bind("tcp://127.0.0.1:0", Limits::default()).await.unwrap();
+    let mut listener = Listener::bind("tcp://127.0.0.1:0", Door::Pull, Limits::default()).await.unwrap();
     let endpoint = listener.local_endpoint();
     let sender = sender(&endpoint);
     for number in 0..5_000 {
@@ -152,8 +152,9 @@ async fn a_drained_listener_has_lost_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_bound_is_told_apart() {
-    let bind =
-        |endpoint: String| async move { PullListener::bind(&endpoint, Limits::default()).await.unwrap_err() };
+    let bind = |endpoint: String| async move {
+        Listener::bind(&endpoint, Door::Pull, Limits::default()).await.unwrap_err()
+    };
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let taken = std::net::TcpListener::bind(taken).unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -172,8 +173,8 @@ async fn what_cannot_be_bound_is_told_apart() {
 async fn a_second_daemon_does_not_take_the_socket_file_from_the_first() {
     let path = std::env::temp_dir().join(format!("distlog-two-{}.sock", std::process::id()));
     let endpoint = format!("ipc://{}", path.display());
-    let first = PullListener::bind(&endpoint, Limits::default()).await.unwrap();
-    let second = PullListener::bind(&endpoint, Limits::default()).await;
+    let first = Listener::bind(&endpoint, Door::Pull, Limits::default()).await.unwrap();
+    let second = Listener::bind(&endpoint, Door::Pull, Limits::default()).await;
     assert!(matches!(second, Err(Error::AddressInUse { .. })));
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
@@ -187,7 +188,7 @@ async fn a_silent_daemon_is_left_and_a_backed_up_one_is_not() {
         silence: Duration::from_secs(1),
         ..Limits::default()
     };
-    let mut listener = PullListener::bind("tcp://127.0.0.1:0", limits).await.unwrap();
+    let mut listener = Listener::bind("tcp://127.0.0.1:0", Door::Pull, limits).await.unwrap();
     let sender = sender(&listener.local_endpoint());
     let mut pushed = 0;
     // Nobody takes a message for five seconds, over four times what either end calls silence.

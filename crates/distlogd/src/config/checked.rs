@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use distlog::filter::Filter;
+use distlog_transport::Door;
 
 use super::problem::{Place, Problems, advice};
 use super::testcase::{self, TestCase};
@@ -18,6 +19,8 @@ use crate::rules::{Rule, Rules};
 
 /// Where applications send, when nothing else is said.
 pub const PULL: &str = "tcp://127.0.0.1:5010";
+/// Where records arrive that are acknowledged.
+const ROUTER: &str = "tcp://127.0.0.1:5011";
 /// Where viewers ask, when nothing else is said.
 pub const HTTP: &str = "127.0.0.1:5012";
 /// With `store: false`, how much is kept so that processors can fall behind.
@@ -27,8 +30,6 @@ pub(super) const BUFFER_BYTES: u64 = 256 << 20;
 pub struct Config {
     /// Where records arrive.
     pub sources: Vec<Source>,
-    /// Acked endpoints (`router`). They are read and checked, and not opened by this version.
-    pub unopened: Vec<Source>,
     /// The page, the API, health and metrics; `None` with `http: false`.
     pub http: Option<Http>,
     /// How long records are kept.
@@ -46,18 +47,37 @@ pub struct Config {
 pub struct Source {
     /// Its name in the configuration.
     pub name: String,
+    /// `pull` or `router`.
+    pub door: Door,
     /// `tcp://ADDRESS:PORT`
     pub endpoint: String,
 }
 
 impl Source {
-    /// What is said of an acked endpoint at the start and by `check`.
-    pub fn unopened(&self) -> String {
-        let Self { name, endpoint } = self;
-        format!(
-            "source {name} ({endpoint}): not opened, since this version has no acknowledged delivery. \
-             Programs send to a `pull` source, with acks=False."
-        )
+    /// What the configuration calls such a socket: `pull` or `router`.
+    pub fn kind(&self) -> &'static str {
+        door_name(self.door)
+    }
+
+    /// What is promised about records that come here.
+    pub fn guarantee(&self) -> &'static str {
+        match self.door {
+            Door::Pull => {
+                "at most once: 0MQ PUSH cannot be acknowledged, so what was on its way \
+                 when the daemon or its host died is lost; what is in the store was synced to disk"
+            }
+            Door::Router => {
+                "exactly once: a record is acknowledged when the store has it and has synced it to disk; \
+                 what was not acknowledged comes again, and is not stored twice"
+            }
+        }
+    }
+}
+
+fn door_name(door: Door) -> &'static str {
+    match door {
+        Door::Pull => "pull",
+        Door::Router => "router",
     }
 }
 
@@ -98,8 +118,10 @@ pub struct Processor {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            sources: vec![Source { name: "apps".to_owned(), endpoint: PULL.to_owned() }],
-            unopened: Vec::new(),
+            sources: vec![
+                Source { name: "apps".to_owned(), door: Door::Pull, endpoint: PULL.to_owned() },
+                Source { name: "acked".to_owned(), door: Door::Router, endpoint: ROUTER.to_owned() },
+            ],
             http: Some(Http { listen: HTTP.to_owned(), hosts: Vec::new() }),
             store: Store { age: None, size: None, buffer_only: false },
             rules: Rules::default(),
@@ -115,7 +137,7 @@ pub(super) fn read(root: &Node, directory: &Path, kinds: &[Kind], problems: &Pro
     let insecure = top.flag("insecure").unwrap_or(false);
     let mut config = Config::default();
     if let Some(node) = top.node("sources") {
-        (config.sources, config.unopened) = sources(node, insecure, problems);
+        config.sources = sources(node, insecure, problems);
     }
     config.http = http(&top, insecure);
     config.store = store(&top);
@@ -141,15 +163,13 @@ pub(super) fn read(root: &Node, directory: &Path, kinds: &[Kind], problems: &Pro
     Some(config)
 }
 
-/// Those to open, and those that this version does not open.
-fn sources(node: &Node, insecure: bool, problems: &Problems) -> (Vec<Source>, Vec<Source>) {
+fn sources(node: &Node, insecure: bool, problems: &Problems) -> Vec<Source> {
     let Some(section) = Section::new(node, "`sources`", problems) else { return Default::default() };
-    let read: Vec<(bool, Source)> =
+    let sources: Vec<Source> =
         section.names().filter_map(|(name, node)| source(&name.text, node, insecure, problems)).collect();
-    let sources = || read.iter().map(|(_, source)| source);
-    for (at, source) in sources().enumerate() {
+    for (at, source) in sources.iter().enumerate() {
         let twice =
-            sources().take(at).find(|other| other.endpoint == source.endpoint && !is_any_port(source));
+            sources.iter().take(at).find(|other| other.endpoint == source.endpoint && !is_any_port(source));
         if let Some(other) = twice {
             let place = section.place_of(&source.name);
             let text = format!(
@@ -159,9 +179,7 @@ fn sources(node: &Node, insecure: bool, problems: &Problems) -> (Vec<Source>, Ve
             problems.add(place, text);
         }
     }
-    let (opened, unopened): (Vec<_>, Vec<_>) = read.into_iter().partition(|(opened, _)| *opened);
-    let plain = |list: Vec<(bool, Source)>| list.into_iter().map(|(_, source)| source).collect();
-    (plain(opened), plain(unopened))
+    sources
 }
 
 /// Port 0, also written `*`, is a free port each time.
@@ -169,8 +187,7 @@ fn is_any_port(source: &Source) -> bool {
     source.endpoint.ends_with(":0") || source.endpoint.ends_with(":*")
 }
 
-/// The source, and whether this version opens it.
-fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Option<(bool, Source)> {
+fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Option<Source> {
     check_name(name, node.place, problems);
     let section = Section::new(node, format!("source `{name}`"), problems)?;
     if section.has("jetstream") {
@@ -184,19 +201,20 @@ fn source(name: &str, node: &Node, insecure: bool, problems: &Problems) -> Optio
         let text = "a source is either `pull` or `router`. Make two of it.";
         problems.add(section.place_of("router"), text);
     }
-    let endpoint = section.required_text(if acked { "router" } else { "pull" })?;
+    let (door, usual) = if acked { (Door::Router, ROUTER) } else { (Door::Pull, PULL) };
+    let endpoint = section.required_text(door_name(door))?;
     section.finish();
     let address = endpoint.text.strip_prefix("tcp://");
     let Some(address) = address.filter(|address| port(address).is_some()) else {
         let text = format!(
-            "`{}` is no address to listen on. Write {PULL}, or another address and port.",
+            "`{}` is no address to listen on. Write {usual}, or another address and port.",
             endpoint.text
         );
         problems.add(endpoint.place, text);
         return None;
     };
     refuse_open(address, endpoint.place, insecure, problems);
-    Some((!acked, Source { name: name.to_owned(), endpoint: endpoint.text }))
+    Some(Source { name: name.to_owned(), door, endpoint: endpoint.text })
 }
 
 fn http(top: &Section<'_>, insecure: bool) -> Option<Http> {
