@@ -118,6 +118,10 @@ class Caller(NamedTuple):
                 return cls(found, trusted, "; ".join(ignored) or None, span)
         return cls(None, False, "; ".join(ignored) or None, None)
 
+    def below(self) -> Caller:
+        """The same, for work that may have been begun before."""
+        return self if self.id is None else self._replace(id=_below(self.id))
+
     def goal(self, msg: Any, *args: Any, **fields: Any) -> Task:
         """The goal of what is asked: below the caller's, linked to it, or a new root."""
         if self.ignored:
