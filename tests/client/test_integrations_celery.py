@@ -68,10 +68,12 @@ def worker(collector: Any, tmp_path: Path) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "celery", "-A", "shop_tasks", "worker", "-c", "2", "-P", "prefork", *quiet]
     everything = {**os.environ, **environment, "ENDPOINT": collector.endpoint, "C_FORCE_ROOT": "1"}
     with (tmp_path / "worker.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=everything, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=everything, stdout=log, stderr=log, start_new_session=True
+        )
     yield environment
     # At once: a warm shutdown takes this transport five seconds.
-    process.send_signal(signal.SIGQUIT)
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)
 
 
