@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from contextvars import ContextVar
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, MethodType, TracebackType
 from typing import Any, Callable, TypeVar, cast
 
 from distlog import _distlog, traceparent
@@ -404,7 +404,10 @@ def current_task() -> Task | None:
 
 
 def wrap(function: Function) -> Function:
-    """The same function, which takes the goal that is current now to wherever it is called."""
+    """The same function, which takes the goal that is current now to wherever it is called.
+
+    Given to another process, its call there is a goal below the current one.
+    """
     current = _context.current
     goal = None if current is None else _Carried(current)
     if inspect.iscoroutinefunction(function):
@@ -420,16 +423,33 @@ def wrap(function: Function) -> Function:
 
         return carried_coroutine  # type: ignore[return-value]
 
-    @functools.wraps(function)
-    def carried(*args: Any, **kwargs: Any) -> Any:
-        outer = _context.get()
-        _context.push(goal)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _context.pop(goal, outer)
+    return _Wrapped(function, goal)  # type: ignore[return-value]
 
-    return carried  # type: ignore[return-value]
+
+class _Wrapped:
+    """A function with the goal that it takes along. Pickled, it is a job for another process: a goal below that one."""
+
+    def __init__(self, function: Callable[..., Any], goal: _Carried | None) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._goal = goal
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        outer = _context.get()
+        _context.push(self._goal)
+        try:
+            return self._function(*args, **kwargs)
+        finally:
+            _context.pop(self._goal, outer)
+
+    def __get__(self, owner: Any, _: type | None = None) -> Any:
+        return self if owner is None else MethodType(self, owner)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from distlog.jobs import Job, title_of
+
+        goal = None if self._goal is None else self._goal._here()
+        return Job, (self._function, goal and goal.get_foreign_task(), title_of(self._function, ()))
 
 
 def _taken(token: list[bool]) -> bool:

@@ -2,6 +2,7 @@
 
 Python starts threads without their creator's context. ``propagate()`` changes that for the current goal, and only for it, in
 ``threading.Thread``, ``concurrent.futures.ThreadPoolExecutor`` (and with it ``loop.run_in_executor``) and ``multiprocessing.pool.ThreadPool``.
+What is handed to processes is a goal of its own: see ``jobs.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ _changing = threading.Lock()
 
 
 def propagate(enabled: bool = True) -> None:
-    """Make threads and thread pools take over the goal that is current where work is handed to them; ``False`` undoes it."""
+    """Make threads and thread pools take over the goal that is current where work is handed to them; ``False`` undoes it.
+
+    What is handed to processes (``multiprocessing.Process`` and ``Pool``, ``ProcessPoolExecutor``, however they start) becomes a goal
+    below the current one; and spawned processes send their records to where this one does.
+    """
     with _changing:
         if enabled and not _changed:
             _change_all()
@@ -37,6 +42,9 @@ def _change_all() -> None:
     from concurrent.futures import ThreadPoolExecutor
     from multiprocessing.pool import ThreadPool
 
+    from distlog import jobs
+
+    jobs.carry(_change)
     _change(threading.Thread, "start", _start)
     _change(ThreadPoolExecutor, "submit", _submit)
     for name in ("apply_async", "_map_async", "imap", "imap_unordered"):
