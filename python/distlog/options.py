@@ -12,7 +12,20 @@ import os
 import sys
 from typing import Any, Callable, NamedTuple
 
-__all__ = ["ACCELERATE", "ACKS", "ENDPOINT", "EXCEPTIONS", "LEVEL", "SPOOL", "SYSTEM", "WARNINGS", "Option"]
+__all__ = [
+    "ACCELERATE",
+    "ACKS",
+    "ENDPOINT",
+    "EXCEPTIONS",
+    "KEEP_DEBUG",
+    "LEVEL",
+    "RATE_LIMIT",
+    "SPOOL",
+    "SYSTEM",
+    "WARNINGS",
+    "Option",
+    "read_level",
+]
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 #: Variables that were complained about, with the value they had.
@@ -104,6 +117,26 @@ def _flag(value: Any) -> bool:
     return word in _YES
 
 
+def _rate(value: Any) -> Any:
+    """Records and seconds, or what is a filter already."""
+    if callable(getattr(value, "filter", None)):
+        return value
+    number, _, unit = value.strip().partition("/") if isinstance(value, str) else (value, "", "s")
+    records, seconds = float(number), {"": 1, "s": 1, "m": 60, "h": 3600}.get(unit.strip())
+    if seconds is None or not 0 < records < float("inf") or isinstance(value, bool):
+        raise ValueError("no rate")
+    return records, seconds
+
+
+def _count(value: Any) -> Any:
+    if callable(getattr(value, "filter", None)):
+        return value
+    count = int(value)
+    if count < 1 or isinstance(value, (bool, float)):
+        raise ValueError("no count")
+    return (count,)
+
+
 _FLAG = "1 or 0 (true, false, yes, no, on, off)"
 
 ENDPOINT = Option(
@@ -115,4 +148,6 @@ ACKS = Option("acks", "DISTLOG_ACKS", _flag, _FLAG, True)
 SPOOL = Option("spool", "DISTLOG_SPOOL", os.fspath, "a folder's path", None)
 ACCELERATE = Option("accelerate", "DISTLOG_ACCELERATE", _flag, _FLAG, False)
 WARNINGS = Option("capture_warnings", "DISTLOG_CAPTURE_WARNINGS", _flag, _FLAG, False)
+RATE_LIMIT = Option("rate_limit", "DISTLOG_RATE_LIMIT", _rate, "records a second above 0, or such as 600/m", None)
+KEEP_DEBUG = Option("keep_debug", "DISTLOG_KEEP_DEBUG", _count, "a number of records above 0", None)
 EXCEPTIONS = Option("capture_exceptions", "DISTLOG_CAPTURE_EXCEPTIONS", _flag, _FLAG, False)

@@ -11,7 +11,7 @@ variable                   meaning                                              
 ``DISTLOG_ACCELERATE``     ``1`` is ``accelerate=True``                            ``0``
 ========================== ======================================================= ==========================
 
-and ``DISTLOG_CAPTURE_WARNINGS``, ``DISTLOG_CAPTURE_EXCEPTIONS``: ``1`` is the argument's ``True``. A variable with a value that it cannot have is
+and ``DISTLOG_CAPTURE_WARNINGS``, ``DISTLOG_CAPTURE_EXCEPTIONS``, ``DISTLOG_RATE_LIMIT``, ``DISTLOG_KEEP_DEBUG`` for the arguments of these names. A variable with a value that it cannot have is
 told about once on stderr, and its default is used; a wrong argument is a ``ValueError``.
 
 This version sends without acknowledgements and spool: ``acks`` and ``spool`` are checked, and have no effect yet.
@@ -22,17 +22,22 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from distlog import options
 from distlog.context import factory
 from distlog.handler import ZmqHandler
+
+if TYPE_CHECKING:
+    from distlog.filters import KeepDebug, RateLimit
 
 __all__ = ["configure"]
 
 #: What `configure` made last, and of what arguments.
 _configured: ZmqHandler | None = None
 _arguments: dict[str, Any] = {}
+#: The filters that `configure` made, and of what.
+_limits: dict[str, tuple[Any, Any]] = {}
 _lock = threading.RLock()
 
 
@@ -64,6 +69,8 @@ def configure(
     flush_timeout: float | None = None,
     capture_warnings: bool | None = None,
     capture_exceptions: bool | None = None,
+    rate_limit: float | str | RateLimit | None = None,
+    keep_debug: int | KeepDebug | None = None,
 ) -> ZmqHandler:
     """Send everything that is logged from ``level`` on to the daemon, and return the handler that does.
 
@@ -72,7 +79,9 @@ def configure(
     Other handlers stay as they are. Threads may call it at the same time.
 
     ``queue_bytes`` and ``flush_timeout`` are those of ``ZmqHandler``. ``capture_warnings`` and ``capture_exceptions`` also log what
-    ``warnings.warn`` shows and what nobody catches. ``ValueError`` says in one line which argument is wrong and what it may be.
+    ``warnings.warn`` shows and what nobody catches. ``rate_limit`` is how many records a second one call site may send (``100``, ``"600/m"``), and
+    ``keep_debug`` how many records below INFO each goal keeps for the case that it fails, instead of sending them; both also take the
+    filters of `distlog.filters`, which explain themselves. ``ValueError`` says in one line which argument is wrong and what it may be.
     """
     wanted = options.LEVEL.chosen(level)
     arguments = {"endpoint": options.ENDPOINT.chosen(endpoint), "system": options.SYSTEM.chosen(system)}
@@ -84,10 +93,12 @@ def configure(
     options.ACCELERATE.chosen(accelerate or None)
     hooks = {options.WARNINGS: capture_warnings, options.EXCEPTIONS: capture_exceptions}
     switches = {option.name: option.chosen(argument) for option, argument in hooks.items()}
+    limits = {"RateLimit": options.RATE_LIMIT.chosen(rate_limit), "KeepDebug": options.KEEP_DEBUG.chosen(keep_debug)}
     with _lock:
         handler = _attached(arguments, given=endpoint is not None)
         place.set_level(handler, wanted, level)
         factory.install()
+        _limit(handler, limits)
         _switch(**switches)
     return handler
 
@@ -135,6 +146,23 @@ def _replace(logger: logging.Logger, old: ZmqHandler, new: ZmqHandler) -> None:
         new.addFilter(condition)
     new.setLevel(old.level)
     old.close()
+
+
+def _limit(handler: ZmqHandler, limits: dict[str, Any]) -> None:
+    """Filters of these arguments instead of those that were made before; where the arguments are the same, they stay as they are."""
+    for name, wanted in limits.items():
+        before, condition = _limits.pop(name, (None, None))
+        if before != wanted or condition not in handler.filters:
+            if condition is not None:
+                handler.removeFilter(condition)
+            condition = None
+        if wanted is not None:
+            if condition is None:
+                from distlog import filters
+
+                condition = getattr(filters, name)(*wanted) if isinstance(wanted, tuple) else wanted
+                handler.addFilter(condition)
+            _limits[name] = wanted, condition
 
 
 def _switch(capture_warnings: bool, capture_exceptions: bool) -> None:

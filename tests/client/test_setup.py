@@ -19,6 +19,7 @@ from typing import Any
 import distlog
 import pytest
 from distlog import ZmqHandler
+from distlog.filters import RateLimit
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +155,9 @@ class TestConfigure:
             ({"acks": "perhaps"}, "acks is 1 or 0 (true, false, yes, no, on, off), not 'perhaps'"),
             ({"spool": 7}, "spool is a folder's path, not 7"),
             ({"accelerate": "very"}, "accelerate is 1 or 0 (true, false, yes, no, on, off), not 'very'"),
+            ({"rate_limit": "fast"}, "rate_limit is records a second above 0, or such as 600/m, not 'fast'"),
+            ({"rate_limit": 0}, "rate_limit is records a second above 0, or such as 600/m, not 0"),
+            ({"keep_debug": -1}, "keep_debug is a number of records above 0, not -1"),
             ({"queue_bytes": 0}, "queue_bytes is a number of bytes above 0, not 0"),
         ],
     )
@@ -169,6 +173,17 @@ class TestConfigure:
         for given, number in (("debug", 10), ("WARN", 30), (5, 5), ("15", 15), ("Notice", 17), (logging.ERROR, 40)):
             distlog.configure(collector.endpoint, given)
             assert logging.getLogger().level == number, given
+
+    def test_limits(self, collector: Any) -> None:
+        for rate in (5, "5/m", RateLimit(5, 60), None):
+            handler = distlog.configure(collector.endpoint, "DEBUG", rate_limit=rate, keep_debug=2)
+            made = handler.filters[:]
+            assert distlog.configure(collector.endpoint, "DEBUG", rate_limit=rate, keep_debug=2).filters == made
+            assert len(made) == (1 if rate is None else 2)
+        with distlog.task("fine"):
+            logging.getLogger("app").debug("detail")
+        assert [r["levelname"] for r in collector.wait(2, settle=0.1)] == ["INFO", "INFO"]
+        assert distlog.configure(collector.endpoint).filters == []
 
 
 class TestEnvironment:
@@ -195,6 +210,8 @@ class TestEnvironment:
             ("LEVEL", "LOUD", "it is a level's name or number (DEBUG, INFO, 15, …); 20 is used"),
             ("SYSTEM", "prod", "it is T, S or P (test, staging, production); P is used"),
             ("ACKS", "maybe", "it is 1 or 0 (true, false, yes, no, on, off); True is used"),
+            ("RATE_LIMIT", "5/x", "it is records a second above 0, or such as 600/m; nothing is used"),
+            ("KEEP_DEBUG", "1.5", "it is a number of records above 0; nothing is used"),
             ("CAPTURE_WARNINGS", "2", "it is 1 or 0 (true, false, yes, no, on, off); False is used"),
         ],
     )
