@@ -116,9 +116,9 @@ class TestStructlog:
         deliver = Deliver()
         entry = {"event": "done", "level": "success", "n": 1}
         assert deliver(None, "success", entry) is entry and entry == {"event": "done", "level": "success", "n": 1}
-        deliver(None, "info", {"event": "by number", "level_number": 17})
+        deliver(None, "info", {"event": "by number", "level_number": 18})
         found = [(r["message"], r["levelno"], r["levelname"]) for r in collector.wait(2, settle=0.1)]
-        assert found == [("done", 25, "SUCCESS"), ("by number", 17, "Level 17")]
+        assert found == [("done", 25, "SUCCESS"), ("by number", 18, "Level 18")]
 
     def test_levels_of_loggers_and_handlers_count(
         self, handler: ZmqHandler, collector: Any, printed: io.StringIO
