@@ -31,7 +31,7 @@ def daemon(folder: Path) -> Iterator[tuple[str, str]]:
     """Run distlogd in that folder; give its 0MQ endpoint and its HTTP address."""
     configuration = folder / "distlogd.yaml"
     configuration.write_text(CONFIGURATION)
-    command = [PROGRAMS / "distlogd", "--config", configuration, "--data", folder / "store"]
+    command = [str(PROGRAMS / "distlogd"), "--config", str(configuration), "--data", str(folder / "store")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield addresses(process)
