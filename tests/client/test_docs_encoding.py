@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from distlog import _distlog
-from docs_pages import ROOT, of_page
+from docs_pages import ROOT, blocks_of
 
 PAGE = ROOT / "docs/encoding.md"
 MODULES = (collections, datetime, decimal, fractions, ipaddress, pathlib, uuid)
@@ -36,7 +36,7 @@ def sent(value: object) -> tuple[Any, Any]:
 def namespace() -> dict[str, Any]:
     """The page's own classes, and the modules its expressions name."""
     names: dict[str, Any] = {module.__name__: module for module in MODULES}
-    exec(of_page(PAGE)[1].source, names)
+    exec(blocks_of(PAGE)[1], names)
     if importlib.util.find_spec("numpy"):
         names["np"] = importlib.import_module("numpy")
     return names
