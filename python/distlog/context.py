@@ -143,7 +143,7 @@ class Task:
                 raise RuntimeError(f"goal {self._title()!r} has no id before it is entered")
             parent = self._parent
             if parent is None:
-                self._id = str(uuid.uuid4())
+                self._id = self._given or str(uuid.uuid4())
             else:
                 self._id = f"{parent.id}/{self._number.of(parent._numbers)}"
         return self._id

@@ -24,7 +24,7 @@ import re
 import uuid
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
-_ENTRY = re.compile(r"([0-9a-f]{16}):([0-9]+(?:/[0-9]+)*)", re.ASCII)
+_ENTRY = re.compile(r"([0-9a-f]{16}):((?:[0-9]+(?:/[0-9]+)*)?)", re.ASCII)
 _DIGITS = 14
 #: A longer path is not put into ``tracestate``, of whose entries others keep 256 characters.
 _STATE = 200
@@ -65,7 +65,7 @@ def place(text: str, tracestate: str = "") -> tuple[str, bool]:
         name, _, value = entry.strip().partition("=")
         match = _ENTRY.fullmatch(value) if name == "distlog" else None
         if match is not None:
-            return f"{root}/{match[2]}", match[1] == parent
+            return f"{root}/{match[2]}".rstrip("/"), match[1] == parent
     path = _path(trace, parent)
     return (root, False) if path is None else ("/".join([root, *map(str, path)]), True)
 

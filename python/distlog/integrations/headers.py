@@ -37,7 +37,7 @@ FORWARDED = (
     "true-client-ip",
     "cf-connecting-ip",
 )
-#: How many ids, and how many traces that are not simply sampled, are remembered.
+#: How many ids, and how many traces, are remembered.
 _REMEMBERED = 4096
 #: Numbers that are drawn by lot are far from those that are counted.
 _LOTS = range(2**31, 2**32 - 1)
@@ -129,22 +129,27 @@ class Caller(NamedTuple):
         if self.span:
             fields["parent_span"] = self.span
         if self.id is None:
-            return _new_root(msg, *args, **fields)
+            return new_root(msg, *args, **fields)
         return import_task(self.id, msg, *args, trust=self.trusted, **fields)
 
 
 #: What makes a root where nobody asked from outside; the integration of OpenTelemetry knows better.
-_new_root: Callable[..., Task] = task
+new_root: Callable[..., Task] = task
 
 
 def outgoing(goal: Task) -> dict[str, str]:
     """The headers that name a new child of this goal, which is reserved by this."""
     goal_id = goal.get_foreign_task()
-    sampled, others = _traces.get(goal_id.partition("/")[0], (True, ""))
+    sampled, others = known_trace(goal_id.partition("/")[0], True)
     header = traceparent.encode(goal_id, sampled)
     states = [traceparent.state(goal_id, header), others]
     headers = {GOAL: goal_id, TRACEPARENT: header, TRACESTATE: ",".join(filter(None, states))}
     return headers if headers[TRACESTATE] else {GOAL: goal_id, TRACEPARENT: header}
+
+
+def known_trace(root: str, sampled: bool) -> tuple[bool, str]:
+    """Of a trace that came from outside: whether it is sampled, and other systems' entries of its tracestate."""
+    return _traces.get(root, (sampled, ""))
 
 
 def is_near(host: str) -> bool:
@@ -224,7 +229,7 @@ def _remember_trace(goal_id: str, get: Get) -> None:
         return
     entries = [entry.strip() for entry in (get(TRACESTATE) or "")[:4096].split(",")]
     others = ",".join([entry for entry in entries if entry and not entry.startswith("distlog=")][:31])
-    if trace == root.replace("-", "") and (others or not sampled):
+    if trace == root.replace("-", ""):
         _traces[root] = sampled, others
         _forget_oldest(_traces)
 
