@@ -9,10 +9,12 @@ __all__ = [
     "Sender",
     "Sequence",
     "__version__",
+    "chain_factory",
     "describe",
     "encode_json",
     "encode_pickle",
     "forked",
+    "make_record",
     "parse_goal",
     "register_context",
     "render",
@@ -30,6 +32,19 @@ def forked() -> None: ...
 def register_context(record_class: type[LogRecord], source: Callable[[], object]) -> None: ...
 def site_of(frame: FrameType) -> tuple[str, str, int, str]: ...
 def stamp_of(record: LogRecord) -> Any: ...
+def make_record(
+    name: str,
+    level: int,
+    pathname: str,
+    lineno: int,
+    msg: object,
+    args: Any,
+    exc_info: Any,
+    func: str | None = None,
+    sinfo: str | None = None,
+    **kwargs: Any,
+) -> LogRecord: ...
+def chain_factory(factory: Callable[..., LogRecord] | None) -> None: ...
 
 @final
 class Sequence:

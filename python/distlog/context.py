@@ -27,10 +27,10 @@ from typing import Any, Callable, TypeVar, cast
 
 from distlog import _distlog, traceparent
 from distlog.site import Site, caller, carried, guarded, log, made, reaches, site_of
-from distlog.stamp import Factory, Fields, LogRecord, Stamp
+from distlog.stamp import Fields, LogRecord, Stamp, factory, install
 from distlog.steps import decorate
 
-__all__ = ["LogContext", "LogRecord", "Task", "current_task", "import_task", "task", "to", "wrap"]
+__all__ = ["LogContext", "LogRecord", "Task", "current_task", "factory", "import_task", "task", "to", "wrap"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -233,7 +233,7 @@ class Task:
     def _enter(self, frame: FrameType | None) -> None:
         if not _taken(self._entry):
             raise RuntimeError(f"goal {self._title()!r} was entered already")
-        factory.install()
+        install()
         self._outer = _context.get()
         self._generation = _generation
         if self._kind == "to":
@@ -503,7 +503,7 @@ def _stamp() -> Stamp | None:
     return None if goal is None else Stamp(goal, goal._bound)
 
 
-factory = Factory(_stamp)
+_distlog.register_context(LogRecord, _stamp)
 
 
 def _before_fork() -> None:

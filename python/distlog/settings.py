@@ -25,8 +25,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 from distlog import options
-from distlog.context import factory
 from distlog.handler import ZmqHandler
+from distlog.stamp import install
 
 if TYPE_CHECKING:
     from distlog.filters import KeepDebug, RateLimit
@@ -97,7 +97,7 @@ def configure(
     with _lock:
         handler = _attached(arguments, given=endpoint is not None)
         place.set_level(handler, wanted, level)
-        factory.install()
+        install()
         _limit(handler, limits)
         _switch(**switches)
     return handler

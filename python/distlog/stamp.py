@@ -101,38 +101,31 @@ class LogRecord(logging.LogRecord):
         return copyreg._reconstructor, made, {**self.__dict__, "_distlog": parts}  # type: ignore[attr-defined]
 
 
-class Factory:
-    """The record factory: the previous one's record, with a stamp."""
+#: Makes a record, and stamps it with the current goal.
+factory = _distlog.make_record
+#: Emptied by whoever installs the factory.
+_free = [True]
 
-    def __init__(self, source: Callable[[], Stamp | None]) -> None:
-        self.source = source
-        self.previous: Callable[..., logging.LogRecord] = logging.LogRecord
-        #: Emptied by whoever installs it.
-        self.free = [True]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        stamp = self.source()
-        if self.previous is logging.LogRecord:
-            record: logging.LogRecord = LogRecord(*args, **kwargs)
-        else:
-            record = self.previous(*args, **kwargs)
-        record.__setattr__("_distlog", stamp)
-        return record
+def install() -> None:
+    """Make it the record factory, once; one that is there already makes the records, and this one only stamps them."""
+    try:
+        _free.pop()
+    except IndexError:
+        return
+    present = logging.getLogRecordFactory()
+    if present is not factory:
+        _distlog.chain_factory(None if present is logging.LogRecord else present)
+        _previous[:] = [present]
+        logging.setLogRecordFactory(factory)
 
-    def install(self) -> None:
-        """Chain it before the present factory, once."""
-        try:
-            self.free.pop()
-        except IndexError:
-            return
-        _distlog.register_context(LogRecord, self.source)
-        present = logging.getLogRecordFactory()
-        if present is not self:
-            self.previous = present
-            logging.setLogRecordFactory(self)
 
-    def uninstall(self) -> None:
-        """Put the previous factory back, unless somebody else's is before it now."""
-        if not self.free and logging.getLogRecordFactory() is self:
-            logging.setLogRecordFactory(self.previous)
-            self.free.append(True)
+def uninstall() -> None:
+    """Put the previous factory back, unless somebody else's is before it now."""
+    if _previous and logging.getLogRecordFactory() is factory:
+        logging.setLogRecordFactory(_previous.pop())
+        _distlog.chain_factory(None)
+        _free.append(True)
+
+
+_previous: list[Callable[..., logging.LogRecord]] = []

@@ -41,14 +41,14 @@ def open_goal() -> None:
     import distlog
 
     distlog.task("the whole suite", suite="test_logging").__enter__()
-    assert type(logging.getLogRecordFactory()).__module__.startswith("distlog"), logging.getLogRecordFactory()
+    assert logging.getLogRecordFactory().__module__ == "distlog._distlog", logging.getLogRecordFactory()
 
 
 def handler_on_root() -> Callable[[], None]:
     """A handler of its own for each case, since many close whatever they find."""
     import distlog
 
-    assert type(logging.getLogRecordFactory()).__module__.startswith("distlog"), logging.getLogRecordFactory()
+    assert logging.getLogRecordFactory().__module__ == "distlog._distlog", logging.getLogRecordFactory()
     handler = distlog.ZmqHandler(ENDPOINT, flush_timeout=1.0)
     logging.getLogger().addHandler(handler)
 

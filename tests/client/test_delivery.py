@@ -373,14 +373,14 @@ def test_logging_while_garbage_is_collected(handler: ZmqHandler, collector: Any)
 
 class TestOtherFactories:
     def test_chained_and_replaced(self, handler: ZmqHandler, collector: Any) -> None:
-        from distlog.context import factory
+        from distlog import stamp
 
         class Mine(logging.LogRecord):
             pass
 
         previous = logging.getLogRecordFactory()
         try:
-            factory.uninstall()
+            stamp.uninstall()
             logging.setLogRecordFactory(Mine)
             with task("chained"):
                 assert type(logging.getLogRecordFactory()("a", 1, "f", 1, "m", (), None)) is Mine
@@ -390,8 +390,8 @@ class TestOtherFactories:
             with task("replaced"):
                 log.info("replaced")
         finally:
-            factory.free[:] = [True]
-            factory.previous = logging.LogRecord
+            logging.setLogRecordFactory(stamp.factory)
+            stamp.uninstall()
             logging.setLogRecordFactory(previous)
         keys = [r["context"]["key"].split("@")[0] for r in collector.wait(6)]
         assert keys == ["0", "1", "2"] * 2
@@ -425,7 +425,7 @@ def test_importing_changes_nothing(run: Any) -> None:
         assert type(logging.getLogRecordFactory()) is type, logging.getLogRecordFactory()
         assert "asyncio" not in sys.modules and "zmq" not in sys.modules
         with task("x"): pass
-        assert type(logging.getLogRecordFactory()).__name__ == "Factory"
+        assert logging.getLogRecordFactory().__name__ == "make_record"
     """)
     assert (done.stdout, done.stderr) == ("", "")
 

@@ -5,6 +5,7 @@
 //! current now is asked for, through the function that `distlog.context` registers, and the answer is kept on the record so that several
 //! handlers agree.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -26,6 +27,18 @@ pub(crate) fn register_context(py: Python<'_>, record_class: Py<PyType>, source:
     SOURCE.get_or_init(py, || source);
 }
 
+/// distlog's own class of records.
+pub(crate) fn record_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class =
+        RECORD.get(py).ok_or_else(|| PyRuntimeError::new_err("no class of records was registered"))?;
+    Ok(class.bind(py).clone())
+}
+
+/// A stamp of the goal that is current now.
+pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    SOURCE.get(py)?.bind(py).call0().ok().filter(|stamp| !stamp.is_none())
+}
+
 /// The record's stamp, or `None` if it belongs to no goal.
 #[pyfunction]
 pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
@@ -41,7 +54,7 @@ pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyA
     if let Some(stamp) = found {
         return Some(stamp).filter(|stamp| !stamp.is_none());
     }
-    let stamp = SOURCE.get(py)?.bind(py).call0().ok().filter(|stamp| !stamp.is_none())?;
+    let stamp = current(py)?;
     // A record that takes no attributes belongs to its goal all the same.
     drop(record.setattr(name, &stamp));
     Some(stamp)

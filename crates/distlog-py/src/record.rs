@@ -1,0 +1,460 @@
+//! The record factory: the standard library's records, made in a fraction of its time.
+//!
+//! `logging.LogRecord.__init__` is the dearest part of a logging call, and most of what it finds out is the same each time.
+//! [`make_record`] is for `logging.setLogRecordFactory`: it gives records with the same attributes, in the same order, with the same values
+//! as the interpreter's own, and the stamp of the goal that is current.
+//!
+//! The first record of a place is made by the interpreter, and its attributes are kept as a [`Template`]. Later records are copies of it
+//! with what varies put in: message, arguments, exception, time, and whatever else turns out to be different. What a program may have
+//! replaced or switched off (`time.time`, `threading.get_ident`, the flags of `logging`, names of levels, threads and processes) is looked at
+//! each time. All that is unusual is left to the interpreter's own `__init__`, errors included.
+//!
+//! A factory that was there before is chained: it makes the record, and the stamp is put on it.
+
+use std::cell::OnceCell;
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
+
+use crate::encode::stamp;
+
+/// How many places are remembered; a power of two.
+const PLACES: usize = 1024;
+
+/// The attributes of a record; from 3.12 on also `taskName`.
+const ATTRIBUTES: [&str; 20] = [
+    "name",
+    "msg",
+    "args",
+    "levelname",
+    "levelno",
+    "pathname",
+    "filename",
+    "module",
+    "exc_info",
+    "exc_text",
+    "stack_info",
+    "lineno",
+    "funcName",
+    "created",
+    "msecs",
+    "relativeCreated",
+    "thread",
+    "threadName",
+    "processName",
+    "process",
+];
+
+/// Locked only while the interpreter's lock is held, and never across a call into Python: so never locked during a fork.
+static TEMPLATES: Mutex<Vec<Option<Arc<Template>>>> = Mutex::new(Vec::new());
+/// The factory that makes the records, if it is not this one. Locked as the templates are.
+static PREVIOUS: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
+static SOURCES: PyOnceLock<Sources> = PyOnceLock::new();
+
+thread_local! {
+    /// The thread's ident as Python has it.
+    static IDENT: OnceCell<Py<PyAny>> = const { OnceCell::new() };
+}
+
+/// A record as the interpreter's own factory makes it, with the stamp of the current goal.
+#[pyfunction]
+#[pyo3(signature = (name, level, pathname, lineno, msg, args, exc_info, func=None, sinfo=None, **kwargs))]
+#[expect(clippy::too_many_arguments, reason = "the standard library's signature")]
+pub(crate) fn make_record<'py>(
+    name: &Bound<'py, PyAny>,
+    level: &Bound<'py, PyAny>,
+    pathname: &Bound<'py, PyAny>,
+    lineno: &Bound<'py, PyAny>,
+    msg: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyAny>,
+    exc_info: &Bound<'py, PyAny>,
+    func: Option<&Bound<'py, PyAny>>,
+    sinfo: Option<&Bound<'py, PyAny>>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = name.py();
+    let none = py.None().into_bound(py);
+    let (func, sinfo) = (func.unwrap_or(&none), sinfo.unwrap_or(&none));
+    let call = Call { name, level, pathname, lineno, msg, args, exc_info, func, sinfo };
+    let stamp = stamp::current(py);
+    let previous =
+        PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.clone_ref(py));
+    let record = match previous {
+        Some(factory) => call.given_to(factory.bind(py), kwargs)?,
+        None => call.record(kwargs)?,
+    };
+    record.setattr(intern!(py, "_distlog"), stamp)?;
+    Ok(record)
+}
+
+/// From now on this factory makes the records, and [`make_record`] only puts its stamp on them; `None`: its own.
+#[pyfunction]
+#[pyo3(signature = (factory))]
+pub(crate) fn chain_factory(factory: Option<Py<PyAny>>) {
+    let old = {
+        let mut previous = PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *previous, factory)
+    };
+    // Only now that nothing is locked: what goes may run code of its own.
+    drop(old);
+}
+
+/// The arguments of a record.
+struct Call<'a, 'py> {
+    name: &'a Bound<'py, PyAny>,
+    level: &'a Bound<'py, PyAny>,
+    pathname: &'a Bound<'py, PyAny>,
+    lineno: &'a Bound<'py, PyAny>,
+    msg: &'a Bound<'py, PyAny>,
+    args: &'a Bound<'py, PyAny>,
+    exc_info: &'a Bound<'py, PyAny>,
+    func: &'a Bound<'py, PyAny>,
+    sinfo: &'a Bound<'py, PyAny>,
+}
+
+impl<'py> Call<'_, 'py> {
+    /// A record of distlog's class, without a stamp.
+    fn record(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.name.py();
+        let sources = SOURCES.get_or_try_init(py, || Sources::find(py))?;
+        let usual = self.usual(sources);
+        if let Some(usual) = &usual
+            && let Ok(Some(fields)) = self.fields(usual, sources)
+        {
+            let record = sources.new.bind(py).call1(sources.new_arguments.bind(py))?;
+            // Not `PyObject_GenericSetDict`: since 3.13 it has no effect on an object whose attributes lie inside it.
+            record.setattr(intern!(py, "__dict__"), fields)?;
+            return Ok(record);
+        }
+        // Whatever it is, the interpreter knows what to do about it.
+        let record = self.given_to(sources.record.bind(py).as_any(), kwargs)?;
+        if let Some(usual) = usual {
+            usual.keep(self, &record)?;
+        }
+        Ok(record)
+    }
+
+    /// What this factory makes of the arguments.
+    fn given_to(
+        &self,
+        factory: &Bound<'py, PyAny>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let origin = [self.name, self.level, self.pathname, self.lineno];
+        let said = [self.msg, self.args, self.exc_info, self.func, self.sinfo];
+        let all = origin.into_iter().chain(said).collect::<Vec<_>>();
+        factory.call(PyTuple::new(self.name.py(), all)?, kwargs)
+    }
+
+    /// The call, if it is like those that loggers make.
+    fn usual(&self, sources: &Sources) -> Option<Usual<'_, 'py>> {
+        let path = self.pathname.cast_exact::<PyString>().ok()?;
+        let line: u32 = self.lineno.cast_exact::<PyInt>().ok()?.extract().ok()?;
+        self.level.cast_exact::<PyInt>().ok()?;
+        let args = arguments(self.args, sources).ok()??;
+        sources.switched_on(path.py()).then_some(Usual { path, line, args })
+    }
+
+    /// The attributes of the record; `None` if no record of this place was seen yet.
+    fn fields(&self, usual: &Usual<'_, 'py>, sources: &Sources) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let py = self.name.py();
+        let Some(template) = usual.template(self.func) else { return Ok(None) };
+        let Some(time) = Time::now(sources, py)? else { return Ok(None) };
+        let Some(level_name) = sources.level_names.bind(py).get_item(self.level)? else { return Ok(None) };
+        let fields = template.fields.bind(py).copy()?;
+        fields.set_item(intern!(py, "msg"), self.msg)?;
+        fields.set_item(intern!(py, "args"), &usual.args)?;
+        fields.set_item(intern!(py, "created"), time.created)?;
+        fields.set_item(intern!(py, "msecs"), time.msecs)?;
+        fields.set_item(intern!(py, "relativeCreated"), time.relative)?;
+        let differs = |name: &Bound<'py, PyString>, value: &Bound<'py, PyAny>, known: &Py<PyAny>| {
+            if value.is(known) { Ok(()) } else { fields.set_item(name, value) }
+        };
+        differs(intern!(py, "name"), self.name, &template.name)?;
+        differs(intern!(py, "levelno"), self.level, &template.level)?;
+        differs(intern!(py, "levelname"), &level_name, &template.level_name)?;
+        let none = &sources.none;
+        differs(intern!(py, "exc_info"), self.exc_info, none)?;
+        differs(intern!(py, "stack_info"), self.sinfo, none)?;
+        let (ident, thread_name) = sources.thread(py)?;
+        differs(intern!(py, "thread"), &ident, &template.thread)?;
+        differs(intern!(py, "threadName"), &thread_name, &template.thread_name)?;
+        differs(intern!(py, "processName"), &sources.process_name(py)?, &template.process_name)?;
+        if process::id() != template.process {
+            fields.set_item(intern!(py, "process"), process::id())?;
+        }
+        if let Some(name) = sources.task_name(py) {
+            fields.set_item(intern!(py, "taskName"), name)?;
+        }
+        Ok(Some(fields))
+    }
+}
+
+/// A dict as the only argument is the arguments. `None` for what no logger gives.
+fn arguments<'py>(args: &Bound<'py, PyAny>, sources: &Sources) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Ok(tuple) = args.cast_exact::<PyTuple>() else { return Ok(args.is_none().then(|| args.clone())) };
+    if tuple.len() == 1 {
+        let only = tuple.get_item(0)?;
+        let plain = only.is_exact_instance_of::<PyString>() || only.is_exact_instance_of::<PyInt>();
+        if !plain && only.is_instance(sources.mapping.bind(args.py()))? && only.is_truthy()? {
+            return Ok(Some(only));
+        }
+    }
+    Ok(Some(args.clone()))
+}
+
+/// What is special about a usual call.
+struct Usual<'a, 'py> {
+    path: &'a Bound<'py, PyString>,
+    line: u32,
+    args: Bound<'py, PyAny>,
+}
+
+impl<'py> Usual<'_, 'py> {
+    fn slot(&self) -> usize {
+        // The low bits are the same for all objects.
+        (self.path.as_ptr() as usize >> 4).wrapping_add(self.line as usize) & (PLACES - 1)
+    }
+
+    /// What is known of the place.
+    fn template(&self, function: &Bound<'py, PyAny>) -> Option<Arc<Template>> {
+        let templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+        let template = templates.get(self.slot())?.as_ref()?;
+        let same =
+            template.line == self.line && template.path.is(self.path) && template.function.is(function);
+        same.then(|| Arc::clone(template))
+    }
+
+    /// Remembers what the interpreter made of the call.
+    fn keep(&self, call: &Call<'_, 'py>, record: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = record.py();
+        let all = record.getattr(intern!(py, "__dict__"))?;
+        let fields = all.cast::<PyDict>()?.copy()?;
+        for name in ["msg", "args", "exc_info", "stack_info", "taskName"] {
+            if fields.contains(name)? {
+                fields.set_item(PyString::intern(py, name), py.None())?;
+            }
+        }
+        let value = |name| PyResult::Ok(all.get_item(name)?.unbind());
+        let template = Template {
+            path: self.path.clone().unbind(),
+            line: self.line,
+            function: call.func.clone().unbind(),
+            name: call.name.clone().unbind(),
+            level: call.level.clone().unbind(),
+            level_name: value("levelname")?,
+            thread: value("thread")?,
+            thread_name: value("threadName")?,
+            process_name: value("processName")?,
+            process: all.get_item("process")?.extract()?,
+            fields: fields.unbind(),
+        };
+        let forgotten = {
+            let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+            templates.resize_with(PLACES, || None);
+            templates.get_mut(self.slot()).and_then(|slot| slot.replace(Arc::new(template)))
+        };
+        drop(forgotten);
+        Ok(())
+    }
+}
+
+/// A record of a place, and the values by which it is known whether another one has the same.
+struct Template {
+    /// Held, as all others, so that its address stays its own.
+    path: Py<PyString>,
+    line: u32,
+    function: Py<PyAny>,
+    name: Py<PyAny>,
+    level: Py<PyAny>,
+    level_name: Py<PyAny>,
+    thread: Py<PyAny>,
+    thread_name: Py<PyAny>,
+    process_name: Py<PyAny>,
+    process: u32,
+    /// Never changed.
+    fields: Py<PyDict>,
+}
+
+/// The three attributes that say when.
+struct Time<'py> {
+    created: Bound<'py, PyAny>,
+    msecs: Bound<'py, PyAny>,
+    relative: Bound<'py, PyAny>,
+}
+
+impl<'py> Time<'py> {
+    /// Now, as whatever is in the place of the clock says; `None` if that is no time.
+    fn now(sources: &Sources, py: Python<'py>) -> PyResult<Option<Self>> {
+        let clock = sources.time.bind(py);
+        let float = |value: f64| PyFloat::new(py, value).into_any();
+        if let Clock::Nanoseconds { start } = sources.clock {
+            let Some(now) = clock.get_item(intern!(py, "time_ns"))? else { return Ok(None) };
+            let now: i64 = now.call0()?.extract()?;
+            let created = now as f64 / 1e9;
+            let mut msecs = (now.rem_euclid(1_000_000_000) / 1_000_000) as f64;
+            if msecs == 999.0 && created.trunc() as i64 != now.div_euclid(1_000_000_000) {
+                // The conversion rounded up.
+                msecs = 0.0;
+            }
+            let relative = now.saturating_sub(start) as f64 / 1e6;
+            return Ok(Some(Self {
+                created: float(created),
+                msecs: float(msecs),
+                relative: float(relative),
+            }));
+        }
+        let Some(now) = clock.get_item(intern!(py, "time"))? else { return Ok(None) };
+        let created = now.call0()?;
+        let Ok(now) = created.cast_exact::<PyFloat>().map(|now| now.value()) else { return Ok(None) };
+        let msecs = (now - now.trunc()) * 1000.0;
+        let (msecs, start) = match sources.clock {
+            Clock::Fractional { start } => (msecs, start),
+            Clock::Whole { start } => (msecs.trunc() + 0.0, start),
+            Clock::Nanoseconds { .. } => return Ok(None),
+        };
+        Ok(Some(Self { created, msecs: float(msecs), relative: float((now - start) * 1000.0) }))
+    }
+}
+
+/// What the interpreter's own records make of the time, and when `logging` was loaded.
+enum Clock {
+    /// 3.9: milliseconds with a fraction.
+    Fractional { start: f64 },
+    /// 3.10 to 3.12: whole milliseconds.
+    Whole { start: f64 },
+    /// From 3.13 on: nanoseconds.
+    Nanoseconds { start: i64 },
+}
+
+/// Where the values of a record come from.
+struct Sources {
+    none: Py<PyAny>,
+    logging: Py<PyDict>,
+    level_names: Py<PyDict>,
+    time: Py<PyDict>,
+    clock: Clock,
+    threading: Py<PyDict>,
+    /// `threading.get_ident` as it was, by which it is known whether it still is.
+    get_ident: Py<PyAny>,
+    threads: Py<PyDict>,
+    /// The classes of threads whose name is their `_name`.
+    plain_threads: [Py<PyAny>; 3],
+    modules: Py<PyDict>,
+    mapping: Py<PyAny>,
+    /// `object.__new__`
+    new: Py<PyAny>,
+    new_arguments: Py<PyTuple>,
+    record: Py<PyType>,
+    has_task_name: bool,
+    /// Whether this interpreter's records have the attributes that are known here.
+    is_known: bool,
+}
+
+impl Sources {
+    fn find(py: Python<'_>) -> PyResult<Self> {
+        let logging = py.import("logging")?;
+        let threading = py.import("threading")?;
+        let version = (py.version_info().major, py.version_info().minor);
+        let start = logging.getattr("_startTime")?;
+        let has_task_name = version >= (3, 12);
+        let sample = logging.getattr("LogRecord")?.call1(("", 0, "", 0, "", (), py.None()))?;
+        let newest = has_task_name.then_some("taskName");
+        let known: Vec<&str> = ATTRIBUTES.iter().copied().chain(newest).collect();
+        let class = |name| threading.getattr(name).map(Bound::unbind);
+        let record = stamp::record_class(py)?;
+        Ok(Self {
+            none: py.None(),
+            logging: logging.dict().unbind(),
+            level_names: logging.getattr("_levelToName")?.cast_into::<PyDict>()?.unbind(),
+            time: py.import("time")?.dict().unbind(),
+            clock: match version {
+                (3, ..=9) => Clock::Fractional { start: start.extract()? },
+                (3, ..=12) => Clock::Whole { start: start.extract()? },
+                _ => Clock::Nanoseconds { start: start.extract()? },
+            },
+            get_ident: threading.getattr("get_ident")?.unbind(),
+            threads: threading.getattr("_active")?.cast_into::<PyDict>()?.unbind(),
+            plain_threads: [class("_MainThread")?, class("Thread")?, class("_DummyThread")?],
+            threading: threading.dict().unbind(),
+            modules: py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind(),
+            mapping: py.import("collections.abc")?.getattr("Mapping")?.unbind(),
+            new: py.get_type::<PyAny>().getattr("__new__")?.unbind(),
+            new_arguments: PyTuple::new(py, [&record])?.unbind(),
+            record: record.unbind(),
+            has_task_name,
+            is_known: sample.getattr("__dict__")?.cast::<PyDict>()?.keys().eq(known)?,
+        })
+    }
+
+    /// Whether records have all their attributes.
+    fn switched_on(&self, py: Python<'_>) -> bool {
+        let logging = self.logging.bind(py);
+        let on = |flag| {
+            let flag = logging.get_item(flag).ok().flatten();
+            flag.is_some_and(|flag| flag.is(PyBool::new(py, true)))
+        };
+        self.is_known
+            && on(intern!(py, "logThreads"))
+            && on(intern!(py, "logMultiprocessing"))
+            && on(intern!(py, "logProcesses"))
+            && (!self.has_task_name || on(intern!(py, "logAsyncioTasks")))
+    }
+
+    /// The thread's ident and name.
+    fn thread<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let threading = self.threading.bind(py);
+        let get_ident = threading.get_item(intern!(py, "get_ident"))?;
+        let ident = match get_ident {
+            Some(other) if !other.is(&self.get_ident) => other.call0()?,
+            _ => self.ident(py)?,
+        };
+        let thread = match self.threads.bind(py).get_item(&ident)? {
+            Some(thread) => thread,
+            None => py.import("threading")?.call_method0("current_thread")?,
+        };
+        let class = thread.get_type();
+        let name = if self.plain_threads.iter().any(|plain| plain.is(&class)) {
+            intern!(py, "_name")
+        } else {
+            intern!(py, "name")
+        };
+        Ok((ident, thread.getattr(name)?))
+    }
+
+    fn ident<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        IDENT.with(|known| {
+            if let Some(ident) = known.get() {
+                return Ok(ident.bind(py).clone());
+            }
+            let ident = self.get_ident.bind(py).call0()?;
+            Ok(known.get_or_init(|| ident.unbind()).bind(py).clone())
+        })
+    }
+
+    fn process_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let multiprocessing = self.modules.bind(py).get_item(intern!(py, "multiprocessing"))?;
+        let name = multiprocessing.filter(|module| !module.is_none()).and_then(|module| {
+            let process = module.call_method0(intern!(py, "current_process")).ok()?;
+            process.getattr(intern!(py, "name")).ok()
+        });
+        Ok(name.unwrap_or_else(|| intern!(py, "MainProcess").clone().into_any()))
+    }
+
+    fn task_name<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if !self.has_task_name {
+            return None;
+        }
+        let asyncio = self.modules.bind(py).get_item(intern!(py, "asyncio")).ok()??;
+        // Without a loop that runs, asking for the task costs an exception.
+        let running = asyncio.call_method0(intern!(py, "_get_running_loop")).ok()?;
+        if running.is_none() {
+            return None;
+        }
+        asyncio.call_method0(intern!(py, "current_task")).ok()?.call_method0(intern!(py, "get_name")).ok()
+    }
+}
