@@ -29,7 +29,7 @@ class Collector:
         if port is None:
             port = self._socket.bind_to_random_port("tcp://127.0.0.1")
         else:
-            self._socket.bind(f"tcp://127.0.0.1:{port}")
+            _bind(self._socket, f"tcp://127.0.0.1:{port}")
         self.port = port
         self.endpoint = f"tcp://127.0.0.1:{port}"
         self._stopping = threading.Event()
@@ -59,6 +59,18 @@ class Collector:
         time.sleep(settle)
         assert len(self.messages) >= count, f"{len(self.messages)} of {count} messages"
         return self.records()
+
+
+def _bind(socket: Any, endpoint: str) -> None:
+    """Where a receiver was a moment ago, its socket may still be closing."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return socket.bind(endpoint)
+        except zmq.ZMQError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def decode(topic: bytes, body: bytes) -> dict[str, Any]:
