@@ -23,7 +23,14 @@ FILES = [
     "peers/test_delivery_cases.py",
 ]
 #: These wait or measure time, and say nothing about collections.
-LEFT_OUT = ["late_daemon", "hundred_thousand", "come_and_go", "over_a_socket", "many_at_once", "does_not_hold_others_up"]
+LEFT_OUT = [
+    "late_daemon",
+    "hundred_thousand",
+    "come_and_go",
+    "over_a_socket",
+    "many_at_once",
+    "does_not_hold_others_up",
+]
 PROGRAM = """
 import gc, sys, pytest
 class Collects:

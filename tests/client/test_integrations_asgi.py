@@ -66,12 +66,28 @@ async def endless(_: Any) -> StreamingResponse:
     return StreamingResponse(body())
 
 
-async def quick(_: Any) -> PlainTextResponse:
-    async def afterwards() -> None:
-        await asyncio.sleep(0.3)
-        log.info("mail sent")
+async def afterwards() -> None:
+    await asyncio.sleep(0.3)
+    log.info("mail sent")
+    with to("archive"):
+        pass
 
+
+async def failing() -> None:
+    await asyncio.sleep(0)
+    raise LookupError("no mail")
+
+
+async def quick(_: Any) -> PlainTextResponse:
     return PlainTextResponse("ok", background=BackgroundTask(afterwards))
+
+
+async def quick_stream(_: Any) -> StreamingResponse:
+    return StreamingResponse(iter([b"ok"]), background=BackgroundTask(afterwards))
+
+
+async def quick_fail(_: Any) -> PlainTextResponse:
+    return PlainTextResponse("ok", background=BackgroundTask(failing))
 
 
 async def chat(socket: Any) -> None:
@@ -87,6 +103,8 @@ ROUTES = [
     Route("/streaming", streaming),
     Route("/endless", endless),
     Route("/quick", quick),
+    Route("/quick/stream", quick_stream),
+    Route("/quick/fail", quick_fail),
     Mount("/shop", routes=[Route("/items/{item}", refusing)]),
     WebSocketRoute("/chat", chat),
 ]
@@ -187,11 +205,23 @@ class TestTheEnd:
         assert tree["duration"] > 0.1
         assert [r["message"] for r in tree["own_records"]][1:4] == ["part 0", "part 1", "part 2"]
 
-    def test_background_work_does_not_prolong_it(self, shop: str, captured: Captured) -> None:
-        get(f"{shop}/quick")
-        (tree, *_) = ended(captured, 1)
-        assert tree["duration"] < 0.3
-        assert "mail sent" not in captured.messages()
+    @pytest.mark.parametrize("path", ["quick", "quick/stream"])
+    def test_background_work_is_linked(self, shop: str, captured: Captured, path: str) -> None:
+        with task("caller") as goal:
+            get(f"{shop}/{path}", goal)
+        after, caller = sorted(ended(captured, 4), key=lambda tree: tree["title"])
+        (served,) = caller["children"]
+        assert served["duration"] < 0.3
+        assert (after["title"], after["link"], after["status"]) == (f"after GET /{path}", served["id"], "succeeded")
+        assert after["duration"] < 0.3
+        assert [r["message"] for r in after["own_records"]][1] == "mail sent"
+        assert [child["title"] for child in after["children"]] == ["archive"]
+
+    def test_background_work_that_fails(self, shop: str, captured: Captured) -> None:
+        get(f"{shop}/quick/fail")
+        served, after = sorted(ended(captured, 2), key=lambda tree: tree["title"])
+        assert (served["status"], after["status"], after["error"]) == ("succeeded", "failed", "LookupError: no mail")
+        assert after["link"] == served["id"]
 
     def test_a_client_that_leaves(self, shop: str, captured: Captured) -> None:
         host, port = urlsplit(shop).hostname, urlsplit(shop).port

@@ -6,7 +6,7 @@
     app.add_middleware(GoalMiddleware, exclude="/health*")     # Starlette, FastAPI
 
 The goal ends when the body of the answer is done, or when the application has returned without it. Background tasks, which run
-afterwards, do not prolong it. A websocket's goal lasts as long as the application serves it. Exceptions go on their way untouched.
+afterwards, do not prolong it: they are a goal of their own, linked to it. A websocket's goal lasts as long as the application serves it. Exceptions go on their way untouched.
 """
 
 from __future__ import annotations
@@ -61,13 +61,15 @@ class GoalMiddleware:
             return
         served = self._served(scope)
         exchange = _Http(served, receive, send) if kind == "http" else _Websocket(served, receive, send)
-        served.begin()
+        served.begin(work_may_follow=True)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
+            served.afterwards.end(error)
             served.end(error, **exchange.fields)
             raise
         else:
+            served.afterwards.end(None)
             served.end(**exchange.fields)
         finally:
             served.leave()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import Any, Callable, Union
 
-from distlog.context import _context
-
-if TYPE_CHECKING:
-    from distlog.context import Task
+from distlog.context import Task, _Carried, _context, import_task
 
 __all__ = ["Exclude", "Served", "excluding"]
 
@@ -26,10 +23,14 @@ class Served:
         self.has_ended = False
         self._outer: Any = None
         self._inside: Any = goal
+        #: What goes on when the goal has ended, and the application has not returned.
+        self.afterwards = Afterwards(self)
 
-    def begin(self) -> None:
+    def begin(self, work_may_follow: bool = False) -> None:
         """Log the begin record, and be inside."""
         self._outer = _context.get()
+        if work_may_follow:
+            _context.push(self.afterwards)
         self.goal.__enter__()
         # What is said about the headers is said once.
         self.goal.unbind("ignored_headers", "parent_span")
@@ -68,6 +69,47 @@ class Served:
             # The application has decided it itself.
             pass
         self.goal.__exit__(None if error is None else type(error), error, None)
+        self.afterwards.come()
+
+
+class Afterwards(_Carried):
+    """What an application does when its answer is complete: a goal of its own, linked to the request's.
+
+    It lies below the request's goal, comes to light when that has ended, and begins when it is asked for: with the first record, or
+    with an exception.
+    """
+
+    def __init__(self, served: Served) -> None:
+        super().__init__(served.goal)
+        self._served = served
+        self._outer = _context.get()
+        self._after: Task | None = None
+        self._may_begin = False
+
+    def come(self) -> None:
+        """The request's goal has ended, its end record is logged."""
+        self._may_begin = True
+
+    def end(self, error: BaseException | None) -> None:
+        """The application has returned, or has raised."""
+        if error is not None and self._may_begin:
+            self._here()
+        self._may_begin = False
+        if self._after is not None:
+            self._after.__exit__(None if error is None else type(error), error, None)
+
+    def _has_left(self) -> bool:
+        return self._after is None and not self._may_begin
+
+    def _here(self) -> Task:
+        if self._after is None:
+            if not self._may_begin:
+                return super()._here()
+            served = self._served
+            self._may_begin = False
+            self._after = import_task(served.goal.id, f"after {served.title}", trust=False)
+            self._after.__enter__()
+        return self._after
 
 
 def excluding(exclude: Exclude) -> Callable[[str], Any]:
