@@ -27,6 +27,8 @@ __all__ = ["ZmqHandler"]
 
 ENDPOINT = "tcp://127.0.0.1:5010"
 SYSTEMS = {"T": "test", "S": "staging", "P": "production"}
+#: Encodings that can be redacted, and the method that does.
+REDACTED = {"J": "json", "P": "pickle"}
 #: Seconds without a daemon after which the sender says so by itself.
 NOTICE_SECONDS = 5.0
 
@@ -88,7 +90,8 @@ class ZmqHandler(logging.Handler):
 
     ``endpoint`` is an address, or a socket-like object with ``send_multipart``. ``system`` is ``T``, ``S`` or ``P`` (test, staging,
     production). ``context`` is accepted as 2017's handler had it, and not needed. ``queue_bytes`` bounds the memory that waiting records
-    take; ``flush_timeout`` is what ``flush()`` and ``close()`` wait at most.
+    take; ``flush_timeout`` is what ``flush()`` and ``close()`` wait at most. ``redact`` is what nobody shall read: ``True``, names, a mapping of
+    arguments of `distlog.redact.Redaction`, or one.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class ZmqHandler(logging.Handler):
         level: int | str = logging.NOTSET,
         queue_bytes: int = 8 << 20,
         flush_timeout: float = processes.EXIT_SECONDS,
+        redact: object = None,
     ) -> None:
         if system not in SYSTEMS:
             raise ValueError(f"system is one of 'T', 'S', 'P' (test, staging, production), not {system!r}")
@@ -108,7 +112,8 @@ class ZmqHandler(logging.Handler):
             raise NotImplementedError("acknowledged delivery is not in this version of distlog: leave acks=False")
         if not isinstance(queue_bytes, int) or queue_bytes < 1:
             raise ValueError(f"queue_bytes is a number of bytes above 0, not {queue_bytes!r}")
-        self._arguments = {"queue_bytes": queue_bytes, "flush_timeout": flush_timeout}
+        self.redaction = _redaction(redact)
+        self._arguments = {"queue_bytes": queue_bytes, "flush_timeout": flush_timeout, "redact": self.redaction}
         self.endpoint = endpoint
         self.system = system
         self.flush_timeout = flush_timeout
@@ -137,6 +142,8 @@ class ZmqHandler(logging.Handler):
         """Use this serializer; ``TypeError`` for a formatter that is none, since records travel as data."""
         if fmt is not None and (not callable(getattr(fmt, "format", None)) or not _letter(fmt)):
             raise TypeError(f"ZmqHandler takes a Serializer (JSONFormatter, PickleFormatter), not {type(fmt).__name__}")
+        if fmt is not None and self.redaction is not None and _letter(fmt) not in REDACTED:
+            raise TypeError(f"redaction reads JSON and pickle, not what {type(fmt).__name__} writes")
         self._use(fmt)
 
     def handle(self, record: logging.LogRecord) -> Any:
@@ -203,6 +210,10 @@ class ZmqHandler(logging.Handler):
     def _sending(self, serializer: _Serializer) -> Callable[[logging.LogRecord], object]:
         topic, sender = self._topic, self._sender
         own = {"J": "send_json", "P": "send_pickle"}
+        if self.redaction is not None:
+            return functools.partial(
+                self._send_redacted, serializer, getattr(self.redaction, REDACTED[serializer.encoding])
+            )
         plain = type(serializer).__module__ in ("distlog.formatters", __name__)
         if plain and isinstance(sender, _distlog.Sender):
             return functools.partial(getattr(sender, own[serializer.encoding]), topic)
@@ -212,6 +223,12 @@ class ZmqHandler(logging.Handler):
             return sender.send(topic, body.encode() if isinstance(body, str) else body, record.levelno)
 
         return send_formatted
+
+    def _send_redacted(
+        self, serializer: _Serializer, redact: Callable[[bytes], bytes], record: logging.LogRecord
+    ) -> object:
+        body: Any = serializer.format(record)
+        return self._sender.send(self._topic, redact(body.encode() if isinstance(body, str) else body), record.levelno)
 
     def _flush_in_hope(self, deadline: float) -> bool:
         """Wait for what is queued to leave, but not for a daemon that does not answer."""
@@ -278,9 +295,19 @@ def _call(send: Callable[..., Any], flags: tuple[int, ...], named: dict[str, int
     return send(frames, *flags, **named)
 
 
-def _letter(fmt: Any) -> bool:
+def _letter(fmt: Any) -> str:
+    """The letter that stands for its encoding; none if it has no right one."""
     letter = getattr(fmt, "encoding", None)
-    return isinstance(letter, str) and len(letter) == 1 and letter.isascii() and letter.isalpha()
+    is_one = isinstance(letter, str) and len(letter) == 1 and letter.isascii() and letter.isalpha()
+    return str(letter) if is_one else ""
+
+
+def _redaction(given: object) -> Any:
+    if given is None or given is False:
+        return None
+    from distlog.redact import redaction
+
+    return redaction(given)
 
 
 def _sender(endpoint: str, system: str, queue_bytes: int) -> _distlog.Sender:

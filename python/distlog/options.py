@@ -20,6 +20,7 @@ __all__ = [
     "KEEP_DEBUG",
     "LEVEL",
     "RATE_LIMIT",
+    "REDACT",
     "SPOOL",
     "SYSTEM",
     "WARNINGS",
@@ -40,14 +41,17 @@ class Option(NamedTuple):
     read: Callable[[Any], Any]
     allowed: str
     default: Any
+    #: Whether what ``read`` raises says more than that.
+    explains: bool = False
 
     def chosen(self, argument: Any) -> Any:
         """The argument, or else the variable's value, or else the default. ``ValueError`` for a wrong argument."""
         if argument is not None:
             try:
                 return self.read(argument)
-            except (ValueError, TypeError):
-                raise ValueError(f"{self.name} is {self.allowed}, not {argument!r}") from None
+            except (ValueError, TypeError) as error:
+                reason = f": {error}" if self.explains else f" is {self.allowed}, not {argument!r}"
+                raise ValueError(self.name + reason) from None
         given = os.environ.get(self.variable, "").strip()
         if given:
             try:
@@ -137,6 +141,15 @@ def _count(value: Any) -> Any:
     return (count,)
 
 
+def _redaction(value: Any) -> Any:
+    """A word for yes or no, names, or what `distlog.redact.redaction` takes."""
+    if isinstance(value, str) and value.strip().lower() in _YES + _NO:
+        value = _flag(value)
+    from distlog.redact import redaction
+
+    return redaction(value)
+
+
 _FLAG = "1 or 0 (true, false, yes, no, on, off)"
 
 ENDPOINT = Option(
@@ -150,4 +163,5 @@ ACCELERATE = Option("accelerate", "DISTLOG_ACCELERATE", _flag, _FLAG, False)
 WARNINGS = Option("capture_warnings", "DISTLOG_CAPTURE_WARNINGS", _flag, _FLAG, False)
 RATE_LIMIT = Option("rate_limit", "DISTLOG_RATE_LIMIT", _rate, "records a second above 0, or such as 600/m", None)
 KEEP_DEBUG = Option("keep_debug", "DISTLOG_KEEP_DEBUG", _count, "a number of records above 0", None)
+REDACT = Option("redact", "DISTLOG_REDACT", _redaction, "1, or names of fields", None, explains=True)
 EXCEPTIONS = Option("capture_exceptions", "DISTLOG_CAPTURE_EXCEPTIONS", _flag, _FLAG, False)

@@ -9,6 +9,7 @@ variable                   meaning                                              
 ``DISTLOG_ACKS``           ``0`` switches acknowledged delivery off                on, where it is available
 ``DISTLOG_SPOOL``          folder for records that wait for the daemon             none
 ``DISTLOG_ACCELERATE``     ``1`` is ``accelerate=True``                            ``0``
+``DISTLOG_REDACT``         ``1`` hides secrets; or more names of fields            ``0``
 ========================== ======================================================= ==========================
 
 and ``DISTLOG_CAPTURE_WARNINGS``, ``DISTLOG_CAPTURE_EXCEPTIONS``, ``DISTLOG_RATE_LIMIT``, ``DISTLOG_KEEP_DEBUG`` for the arguments of these names. A variable with a value that it cannot have is
@@ -29,7 +30,10 @@ from distlog.handler import ZmqHandler
 from distlog.stamp import install
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from distlog.filters import KeepDebug, RateLimit
+    from distlog.redact import Redaction
 
 __all__ = ["configure"]
 
@@ -71,6 +75,7 @@ def configure(
     capture_exceptions: bool | None = None,
     rate_limit: float | str | RateLimit | None = None,
     keep_debug: int | KeepDebug | None = None,
+    redact: bool | str | Iterable[str] | Mapping[str, Any] | Redaction | None = None,
 ) -> ZmqHandler:
     """Send everything that is logged from ``level`` on to the daemon, and return the handler that does.
 
@@ -81,13 +86,16 @@ def configure(
     ``queue_bytes`` and ``flush_timeout`` are those of ``ZmqHandler``. ``capture_warnings`` and ``capture_exceptions`` also log what
     ``warnings.warn`` shows and what nobody catches. ``rate_limit`` is how many records a second one call site may send (``100``, ``"600/m"``), and
     ``keep_debug`` how many records below INFO each goal keeps for the case that it fails, instead of sending them; both also take the
-    filters of `distlog.filters`, which explain themselves. ``ValueError`` says in one line which argument is wrong and what it may be.
+    filters of `distlog.filters`, which explain themselves. ``redact`` hides what nobody shall read before it is sent: ``True``, names of fields,
+    or what `distlog.redact.Redaction` takes. ``ValueError`` says in one line which argument is wrong and what it may be.
     """
     wanted = options.LEVEL.chosen(level)
     arguments = {"endpoint": options.ENDPOINT.chosen(endpoint), "system": options.SYSTEM.chosen(system)}
     arguments.update(
         (n, v) for n, v in (("queue_bytes", queue_bytes), ("flush_timeout", flush_timeout)) if v is not None
     )
+    if redact is not False:
+        arguments["redact"] = options.REDACT.chosen(redact)
     options.ACKS.chosen(acks)
     options.SPOOL.chosen(spool)
     options.ACCELERATE.chosen(accelerate or None)
@@ -111,6 +119,8 @@ def _attached(arguments: dict[str, Any], given: bool) -> ZmqHandler:
     if old is not None and arguments == _arguments:
         return old
     found = _same(logger, arguments) if old is None else None
+    if found is not None and found.redaction != arguments.get("redact"):
+        old, found = found, None
     handler = found or _made(arguments, given)
     if old is not None:
         _replace(logger, old, handler)

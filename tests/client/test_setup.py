@@ -158,6 +158,11 @@ class TestConfigure:
             ({"rate_limit": "fast"}, "rate_limit is records a second above 0, or such as 600/m, not 'fast'"),
             ({"rate_limit": 0}, "rate_limit is records a second above 0, or such as 600/m, not 0"),
             ({"keep_debug": -1}, "keep_debug is a number of records above 0, not -1"),
+            ({"redact": 7}, "redact: it is True, names of fields, a Redaction or a mapping of its arguments, not 7"),
+            (
+                {"redact": {"patterns": ["("]}},
+                "redact: patterns are regular expressions, and '(' is none: missing ), unterminated subpattern at position 0",
+            ),
             ({"queue_bytes": 0}, "queue_bytes is a number of bytes above 0, not 0"),
         ],
     )
