@@ -104,6 +104,7 @@ _PATTERNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 #: Digits in groups that may be the number of a payment card.
 _DIGITS = re.compile(r"(?<![\w.+-])[2-6](?:[ -]?\d){12,15}(?![\w+-])(?!\.\d)")
+_AS_DIGITS, _DIGITS_IN_A_ROW = bytes(48 if 48 <= byte < 58 else 120 for byte in range(256)), b"0" * 13
 _CARD = re.compile(
     r"4\d{12}(?:\d{3})?|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
 )
@@ -172,13 +173,16 @@ class Redaction:
         """Whether there cannot be anything to hide. May say no for nothing."""
         if self.callback is not None or self.patterns:
             return False
-        lower = body.lower()
-        squeezed = lower.translate(None, b"_-. ")
-        if any(sign in squeezed for sign in self._signs):
+        lower = body.lower().replace(b"processname", b"")
+        if _has(lower.translate(None, b"_-. "), self._signs):
             return False
-        return not self.defaults or (
-            not any(sign in lower for sign in _SIGNS) and not _DIGITS.search(lower.decode("latin-1"))
-        )
+        if not self.defaults:
+            return True
+        # Long numbers that every record has.
+        start, end = lower.find(b'"relativecreated":'), lower.find(b'"threadname":')
+        if 0 <= start < end < start + 80:
+            lower = lower[:start] + lower[end:]
+        return not _has(lower, _SIGNS) and _DIGITS_IN_A_ROW not in lower.translate(_AS_DIGITS, b" -")
 
     def _record(self, read: Callable[[], Any]) -> dict[str, Any] | None:
         """The record without what shall be hidden; ``None`` if nothing was."""
@@ -420,6 +424,13 @@ def redaction(given: Any) -> Redaction | None:
     if isinstance(given, Iterable):
         return Redaction(keys=given)
     raise ValueError(f"it is True, names of fields, a Redaction or a mapping of its arguments, not {given!r}")
+
+
+def _has(text: bytes, signs: tuple[bytes, ...]) -> bool:
+    for sign in signs:  # noqa: SIM110 - half the time of any()
+        if sign in text:
+            return True
+    return False
 
 
 def _names(option: str, names: Iterable[str]) -> list[str]:

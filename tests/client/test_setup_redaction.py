@@ -414,10 +414,13 @@ def test_no_text_takes_long(piece: str) -> None:
 
 
 def test_clean_records_are_sent_as_they_are() -> None:
-    record = logging.LogRecord("app", 20, "/srv/app.py", 7, "user %s did %s", ("ann", "login"), None)
+    """They are never taken apart: that costs ten times as much."""
+    record = logging.LogRecord("app", 20, "/srv/app.py", 7, "user %s did %s", ("ann", "login"), None, "work")
+    record.thread = 139758737361792
     for formatter, redact in ((JSONFormatter(), Redaction().json), (PickleFormatter(), Redaction().pickle)):
         body: Any = formatter.format(record)
         assert redact(body) is body
+        assert redact(body.replace(b"login", b"4111 1111-11111111")) is not body
 
 
 class TestSetUp:
