@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
-.PHONY: all help build demo test test-rust test-python test-fuzz lint format bench clean
+.PHONY: all help build demo test test-rust test-python test-fuzz lint format bench wheels clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -60,6 +60,9 @@ format: $(VENV)/.installed  ## rustfmt and ruff, in place
 
 bench: build  ## figures against peers, side by side; writes bench/RESULTS.md
 	$(BIN)/python bench/run.py
+
+wheels: $(VENV)/.installed  ## the wheels and the source distribution, looked into, installed and tried (two minutes)
+	$(BIN)/python tests/wheels/check.py
 
 clean:  ## what was built
 	rm -rf $(TARGET) fuzz/target $(VENV)

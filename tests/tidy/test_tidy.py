@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+PYTHON = [ROOT / name for name in TRACKED if name.endswith(".py") and (ROOT / name).exists()]
 RUST = [ROOT / name for name in TRACKED if re.fullmatch(r"crates/.*\.rs", name)]
 EDGES = {
     "distlog": set(),
@@ -67,10 +69,14 @@ def test_vocabulary_does_no_io() -> None:
 
 
 def test_files_tell_one_story() -> None:
-    """Every Rust file starts by saying why it is there, and ends before line 800."""
-    for path in RUST:
+    """Every Rust and Python file starts by saying why it is there, and ends before line 800."""
+    for path in [*RUST, *PYTHON]:
         text = path.read_text()
-        assert text.startswith("//!"), f"{path}: the first line says why the file is there"
+        if path.suffix == ".rs":
+            told = text.startswith("//!")
+        else:
+            told = not text.strip() or ast.get_docstring(ast.parse(text)) is not None
+        assert told, f"{path}: the first line says why the file is there"
         assert text.count("\n") <= 800, f"{path}: more than 800 lines"
 
 
@@ -110,6 +116,31 @@ def test_python_modules_combine_without_knowing_each_other(module: str) -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
             assert not {name.split(".")[-1] for name in names} & others, ast.unparse(node)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="this Python does not list its own modules")
+def test_the_package_needs_nothing_else() -> None:
+    """Other libraries are imported by what is there for them: an integration, the plugin of pytest."""
+    for path in PYTHON:
+        folder = path.relative_to(ROOT).parts
+        if folder[:2] == ("python", "distlog") and folder[2] not in ("integrations", "pytest_plugin.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"distlog"}
+                assert not foreign, f"{path}: {foreign}"
+
+
+def test_links_lead_somewhere() -> None:
+    """Pages link to pages that exist, and to sections they have."""
+    for page in [ROOT / name for name in TRACKED if name.endswith(".md")]:
+        for target, section in re.findall(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+            other = (page.parent / target).resolve() if target else page
+            assert other.exists(), f"{page} links to {target}"
+            if section:
+                heads = re.findall(r"^#+ (.*)$", other.read_text(), re.MULTILINE)
+                names = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+                assert section in names, f"{page} links to {target}#{section}"
 
 
 def test_every_processor_has_its_row_and_its_page() -> None:
