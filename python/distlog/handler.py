@@ -120,6 +120,7 @@ class ZmqHandler(logging.Handler):
         self._closed = False
         if isinstance(endpoint, str):
             self._sender: Any = _sender(endpoint, system, queue_bytes)
+            weakref.finalize(self, processes.keep_until_sent, self._sender).atexit = False
         elif callable(getattr(endpoint, "send_multipart", None)):
             self._sender = _Foreign(endpoint)
         else:

@@ -22,7 +22,7 @@ from typing import Any, Callable, NoReturn, Protocol
 
 from distlog import _distlog
 
-__all__ = ["EXIT_SECONDS", "ends_suddenly", "forget", "let_leave", "register", "within_exit"]
+__all__ = ["EXIT_SECONDS", "ends_suddenly", "forget", "keep_until_sent", "let_leave", "register", "within_exit"]
 
 #: Seconds that the end of the process may wait for records to leave, all handlers together.
 EXIT_SECONDS = 2.0
@@ -47,6 +47,8 @@ class Leaving(Protocol):
 
 
 _alive: weakref.WeakSet[Any] = weakref.WeakSet()
+#: What handlers that were collected had still to send.
+_left: list[_Left] = []
 #: The time before which a handler's records are not waited for.
 _waits_from: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 _exit_deadline: float | None = None
@@ -65,6 +67,27 @@ def register(handler: Leaving) -> None:
 def forget(handler: Leaving) -> None:
     """The handler is closed."""
     _alive.discard(handler)
+
+
+class _Left:
+    """The sender of a handler that nobody holds any more."""
+
+    def __init__(self, sender: Any) -> None:
+        self.sender = sender
+
+    def flush(self, timeout: float | None = None) -> Any:
+        return self.sender.flush(within_exit(EXIT_SECONDS) if timeout is None else timeout)
+
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = self.sender.stats()
+        return stats
+
+
+def keep_until_sent(sender: Any) -> None:
+    """The handler was collected and never closed: its sender stays until all has left."""
+    _left[:] = [one for one in _left if one.stats()["queued"]]
+    if sender.stats()["queued"]:
+        _left.append(_Left(sender))
 
 
 def within_exit(seconds: float) -> float:
@@ -115,7 +138,7 @@ def _let_all_leave() -> None:
     if now < _hopeless_until:
         return
     deadline = now + HARD_EXIT_SECONDS
-    for handler in list(_alive):
+    for handler in [*_alive, *_left]:
         stats = handler.stats()
         while stats["queued"] and stats.get("failing_seconds") is None:
             if time.monotonic() >= deadline:
@@ -128,6 +151,8 @@ def _let_all_leave() -> None:
 def _begin_exit() -> None:
     global _exit_deadline
     _exit_deadline = time.monotonic() + EXIT_SECONDS
+    for one in list(_left):
+        one.flush()
 
 
 def _flush_all() -> None:
@@ -184,6 +209,8 @@ def _begin_child() -> None:
         # Both are process 1 of their namespaces, say. A new id shows by itself, and a hook that ran before this one may have logged.
         _distlog.forked()
     ends_suddenly = None
+    # The parent sends them.
+    _left.clear()
 
 
 def _in_child(_: object) -> None:
