@@ -1,9 +1,10 @@
 from collections.abc import Callable
 from logging import LogRecord
 from types import FrameType
-from typing import Any, final
+from typing import Any, Self, final
 
 __all__ = [
+    "Core",
     "Forest",
     "Number",
     "Sender",
@@ -18,6 +19,7 @@ __all__ = [
     "parse_goal",
     "register_context",
     "render",
+    "settled",
     "site_of",
     "stamp_of",
 ]
@@ -31,6 +33,7 @@ def parse_goal(id: str) -> str: ...
 def forked() -> None: ...
 def register_context(record_class: type[LogRecord], source: Callable[[], object]) -> None: ...
 def site_of(frame: FrameType) -> tuple[str, str, int, str]: ...
+def settled(may_wait: bool) -> None: ...
 def stamp_of(record: LogRecord) -> Any: ...
 def make_record(
     name: str,
@@ -45,6 +48,12 @@ def make_record(
     **kwargs: Any,
 ) -> LogRecord: ...
 def chain_factory(factory: Callable[..., LogRecord] | None) -> None: ...
+
+class Core:
+    def __new__(cls, *_args: object, **_named: object) -> Self: ...
+    def handle(self, record: LogRecord) -> bool: ...
+    def emit(self, record: LogRecord) -> None: ...
+    def _plan(self, sender: Sender | None, filters: list[Any], topic: bytes, handles: bool, emits: bool) -> None: ...
 
 @final
 class Sequence:

@@ -85,7 +85,7 @@ class _Foreign:
         return {"queued": 0, "sent": self.sent, "acked": 0, "dropped": dropped, "bytes": self.bytes}
 
 
-class ZmqHandler(logging.Handler):
+class ZmqHandler(_distlog.Core, logging.Handler):
     """Sends records to a ``distlogd`` over a 0MQ PUSH socket.
 
     ``endpoint`` is an address, or a socket-like object with ``send_multipart``. ``system`` is ``T``, ``S`` or ``P`` (test, staging,
@@ -93,6 +93,9 @@ class ZmqHandler(logging.Handler):
     take; ``flush_timeout`` is what ``flush()`` and ``close()`` wait at most. ``redact`` is what nobody shall read: ``True``, names, a mapping of
     arguments of `distlog.redact.Redaction`, or one.
     """
+
+    #: What makes bytes of records; ``None`` until there is one.
+    _serializer: Any = None
 
     def __init__(
         self,
@@ -147,24 +150,6 @@ class ZmqHandler(logging.Handler):
             raise TypeError(f"redaction reads JSON and pickle, not what {type(fmt).__name__} writes")
         self._use(fmt)
 
-    def handle(self, record: logging.LogRecord) -> Any:
-        """Filter and emit, without a lock."""
-        passed: Any = self.filter(record)
-        if passed:
-            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
-        return passed
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Encode the record and queue it. Never waits, never raises."""
-        try:
-            stamp = _distlog.stamp_of(record)
-            if stamp is None or isinstance(stamp, tuple) or stamp.announce(self):
-                self._send(record)
-                if processes.ends_suddenly is not False:
-                    processes.let_leave(self)
-        except Exception:
-            self.handleError(record)
-
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until the network has what was logged so far; ``False`` if ``timeout`` seconds were not enough."""
         if timeout is None and _is_reconfiguration(sys._getframe(1)):
@@ -201,35 +186,65 @@ class ZmqHandler(logging.Handler):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.endpoint} ({logging.getLevelName(self.level)})>"
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _OVERRIDDEN and self._serializer is not None:
+            self._replan()
+
     def _use(self, fmt: Any) -> None:
-        serializer: Any = _Json() if fmt is None else fmt
-        self.formatter = serializer
-        letter = serializer.encoding
-        self._topic = f"{self.system}L{letter}".encode("ascii")
-        self._send = self._sending(serializer)
+        self.formatter = self._serializer = _Json() if fmt is None else fmt
+        self._replan()
 
-    def _sending(self, serializer: _Serializer) -> Callable[[logging.LogRecord], object]:
-        topic, sender = self._topic, self._sender
-        own = {"J": "send_json", "P": "send_pickle"}
+    def _replan(self) -> None:
+        """Find out what of the native path may be used; see ``_distlog.Core``."""
+        kind, own = type(self), vars(self)
+        native = isinstance(self._sender, _distlog.Sender)
+        formats = kind.format is not logging.Handler.format or "format" in own
+        ours = type(self._serializer).__module__ in ("distlog.formatters", __name__)
+        emits = kind.emit is not _distlog.Core.emit or "emit" in own
+        filters = kind.filter is not logging.Handler.filter or "filter" in own
+        self._formats = formats
+        self._topic = f"{self.system}L{self._serializer.encoding}".encode("ascii")
+        self._plan(
+            self._sender if native else None,
+            self.filters,
+            self._topic,
+            handles=not emits and not filters,
+            emits=native and ours and not formats and self.redaction is None,
+        )
+
+    def _handle(self, record: logging.LogRecord) -> Any:
+        passed: Any = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
+    def _emit(self, record: logging.LogRecord) -> None:
+        try:
+            stamp = _distlog.stamp_of(record)
+            if stamp is None or isinstance(stamp, tuple) or stamp.announce(self):
+                self._sender.send(self._topic, self._body(record), record.levelno)
+                self._let_leave()
+        except Exception:
+            self.handleError(record)
+
+    def _body(self, record: logging.LogRecord) -> bytes:
+        body: Any = self.format(record) if self._formats else self._serializer.format(record)
+        body = body.encode() if isinstance(body, str) else body
         if self.redaction is not None:
-            return functools.partial(
-                self._send_redacted, serializer, getattr(self.redaction, REDACTED[serializer.encoding])
-            )
-        plain = type(serializer).__module__ in ("distlog.formatters", __name__)
-        if plain and isinstance(sender, _distlog.Sender):
-            return functools.partial(getattr(sender, own[serializer.encoding]), topic)
+            body = getattr(self.redaction, REDACTED[self._serializer.encoding])(body)
+        return cast("bytes", body)
 
-        def send_formatted(record: logging.LogRecord) -> object:
-            body: Any = serializer.format(record)
-            return sender.send(topic, body.encode() if isinstance(body, str) else body, record.levelno)
+    def _failed(self, error: Exception, record: logging.LogRecord) -> None:
+        try:
+            raise error
+        except Exception:
+            self.handleError(record)
 
-        return send_formatted
-
-    def _send_redacted(
-        self, serializer: _Serializer, redact: Callable[[bytes], bytes], record: logging.LogRecord
-    ) -> object:
-        body: Any = serializer.format(record)
-        return self._sender.send(self._topic, redact(body.encode() if isinstance(body, str) else body), record.levelno)
+    def _let_leave(self) -> None:
+        if processes.ends_suddenly is not False:
+            processes.let_leave(self)
+        _distlog.settled(processes.ends_suddenly is False)
 
     def _flush_in_hope(self, deadline: float) -> bool:
         """Wait for what is queued to leave, but not for a daemon that does not answer."""
@@ -254,6 +269,9 @@ class ZmqHandler(logging.Handler):
     def _wait(self, timeout: float | None) -> float:
         return processes.within_exit(self.flush_timeout) if timeout is None else max(timeout, 0.0)
 
+
+#: Methods that a subclass may have of its own, or a handler alone; and what `handle` looks at.
+_OVERRIDDEN = frozenset({"emit", "filter", "filters", "format"})
 
 #: Handlers that `logging.config` meant to close, and forgot thereafter.
 _set_aside: weakref.WeakSet[ZmqHandler] = weakref.WeakSet()
@@ -333,7 +351,7 @@ def _remade(
 ) -> ZmqHandler:
     handler = kind(endpoint, None, system, **arguments)
     handler.setFormatter(fmt)
-    handler.filters = list(filters)
+    handler.filters.extend(filters)
     if name is not None:
         handler.set_name(name)
     return handler

@@ -208,6 +208,7 @@ def _begin_child() -> None:
     if os.getpid() == _parent:
         # Both are process 1 of their namespaces, say. A new id shows by itself, and a hook that ran before this one may have logged.
         _distlog.forked()
+    _distlog.settled(False)
     ends_suddenly = None
     # The parent sends them.
     _left.clear()

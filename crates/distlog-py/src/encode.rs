@@ -3,8 +3,10 @@
 mod clock;
 mod exception;
 mod kind;
+mod message;
 mod number;
 mod record;
+mod repeated;
 pub(crate) mod stamp;
 pub(crate) mod value;
 pub(crate) mod writer;
@@ -13,34 +15,26 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 pub(crate) use record::hostname;
-use writer::{Json, Pickle};
+use writer::Json;
 
-/// The record as JSON.
-pub(crate) fn json(record: &Bound<'_, PyAny>) -> Vec<u8> {
-    record::encode::<Json>(record)
-}
-
-/// The record as a pickled dict of builtins.
-pub(crate) fn pickle(record: &Bound<'_, PyAny>) -> Vec<u8> {
-    record::encode::<Pickle>(record)
-}
+pub(crate) use record::Taken;
 
 /// The record as one JSON object in UTF-8. Never raises, never changes the record.
 #[pyfunction]
 pub(crate) fn encode_json<'py>(record: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
-    PyBytes::new(record.py(), &json(record))
+    Taken::of(record).json(|body, _| PyBytes::new(record.py(), body))
 }
 
 /// The record as a pickled dict of builtins. Never raises, never changes the record.
 #[pyfunction]
 pub(crate) fn encode_pickle<'py>(record: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
-    PyBytes::new(record.py(), &pickle(record))
+    Taken::of(record).pickle(|body, _| PyBytes::new(record.py(), body))
 }
 
 /// `msg % args` as text; where that fails, `msg` as text. Never raises.
 #[pyfunction]
 pub(crate) fn render(msg: &Bound<'_, PyAny>, args: &Bound<'_, PyAny>) -> String {
-    record::render(&value::Encoder::<Json>::new(msg.py()), msg, Some(args)).0
+    message::render(&value::Encoder::<Json>::new(msg.py()), msg, Some(args)).0
 }
 
 /// `Type: message` of an exception, on one line or several as it says itself. Never raises.

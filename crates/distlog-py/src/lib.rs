@@ -1,13 +1,14 @@
 //! The Rust core of the Python package: what must be quick, or must work without the interpreter.
 //!
-//! [`encode`] turns records into bytes on the calling thread; [`sender`] hands them to the transport's thread, which never needs the
-//! interpreter; [`goals`] reads goal ids and puts trees together for tests;
+//! [`handler`] takes records from `logging`; [`encode`] turns them into bytes on the calling thread; [`sender`] hands them to the
+//! transport's thread, which never needs the interpreter; [`goals`] reads goal ids and puts trees together for tests;
 //! [`site`] finds where in the program a record comes from, [`record`] makes records. Everything a user sees is in `python/distlog`.
 //!
 //! Rules: no lock is held across a call into Python, and nothing that may wait holds the interpreter's lock.
 
 mod encode;
 mod goals;
+mod handler;
 mod record;
 mod sender;
 mod site;
@@ -23,6 +24,8 @@ mod _distlog {
     use super::encode::{describe, encode_json, encode_pickle, render};
     #[pymodule_export]
     use super::goals::{Forest, Number, Sequence, parse_goal};
+    #[pymodule_export]
+    use super::handler::{Core, settled};
     #[pymodule_export]
     use super::record::{chain_factory, make_record};
     #[pymodule_export]

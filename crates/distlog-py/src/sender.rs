@@ -1,11 +1,11 @@
 //! The transport's sender for Python: encoded and queued in one call, and whole again after a fork.
 //!
 //! A forked child has neither the parent's thread nor, perhaps, its locks. So every call first looks whether the process is still the
-//! same; in a child the parent's sender is leaked untouched and a new one made of the same options. What the parent
+//! same; in a child the parent's sender is left untouched and a new one made of the same options. What the parent
 //! had queued is the parent's to send.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use distlog::json;
@@ -28,10 +28,16 @@ pub(crate) fn forked() {
 /// A bounded queue and a thread that empties it into a 0MQ PUSH socket.
 #[pyclass(frozen, module = "distlog._distlog")]
 pub(crate) struct Sender {
-    /// Locked only while the interpreter's lock is held, and never across a call into Python: so never locked during a fork.
-    current: Mutex<Arc<transport::Sender>>,
+    first: Generation,
     /// What is closed stays so in a forked child.
     closed: AtomicBool,
+}
+
+/// The sender of one process, and of the child that it forked, if it was forked from.
+struct Generation {
+    sender: transport::Sender,
+    /// Filled while the interpreter's lock is held, and nothing in Python runs meanwhile: so never half filled during a fork.
+    child: OnceLock<Box<Generation>>,
 }
 
 #[pymethods]
@@ -56,17 +62,17 @@ impl Sender {
         };
         let sender =
             transport::Sender::new(options).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self { current: Mutex::new(Arc::new(sender)), closed: AtomicBool::new(false) })
+        Ok(Self { first: Generation::new(sender), closed: AtomicBool::new(false) })
     }
 
     /// Encodes a record as JSON and queues it; false if it was dropped.
     fn send_json(&self, topic: &[u8], record: &Bound<'_, PyAny>) -> bool {
-        self.push(topic, &encode::json(record), level(record))
+        encode::Taken::of(record).json(|body, level| self.push(topic, body, level))
     }
 
     /// Encodes a record as a pickled dict and queues it; false if it was dropped.
     fn send_pickle(&self, topic: &[u8], record: &Bound<'_, PyAny>) -> bool {
-        self.push(topic, &encode::pickle(record), level(record))
+        encode::Taken::of(record).pickle(|body, level| self.push(topic, body, level))
     }
 
     /// Queues a message that is encoded already; false if it was dropped.
@@ -111,35 +117,48 @@ impl Sender {
 }
 
 impl Sender {
-    fn push(&self, topic: &[u8], body: &[u8], level: i64) -> bool {
-        // The handler makes the topic, of three letters.
-        let Ok(topic) = topic.try_into() else { return false };
+    /// Queues a message; false if it was dropped.
+    pub(crate) fn queue(&self, topic: [u8; 3], body: &[u8], level: i64) -> bool {
         self.here().push(topic, body, level) == transport::Pushed::Queued
     }
 
+    fn push(&self, topic: &[u8], body: &[u8], level: i64) -> bool {
+        // The handler makes the topic, of three letters.
+        topic.try_into().is_ok_and(|topic| self.queue(topic, body, level))
+    }
+
     /// The sender of this process.
-    fn here(&self) -> Arc<transport::Sender> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if !current.is_of_this_process()
-            // The endpoint was read once already, so this cannot fail.
-            && let Ok(fresh) = transport::Sender::new(current.options().clone())
-        {
-            if self.closed.load(Ordering::Relaxed) {
-                fresh.close(Duration::ZERO);
-            }
-            std::mem::forget(std::mem::replace(&mut *current, Arc::new(fresh)));
+    fn here(&self) -> &transport::Sender {
+        let mut here = &self.first;
+        while !here.sender.is_of_this_process() {
+            let Some(child) = here.child(self.closed.load(Ordering::Relaxed)) else { break };
+            here = child;
         }
-        Arc::clone(&current)
+        &here.sender
+    }
+}
+
+impl Generation {
+    fn new(sender: transport::Sender) -> Self {
+        Self { sender, child: OnceLock::new() }
+    }
+
+    #[cold]
+    fn child(&self, is_closed: bool) -> Option<&Self> {
+        if self.child.get().is_none() {
+            // The endpoint was read once already, so this cannot fail.
+            let sender = transport::Sender::new(self.sender.options().clone()).ok()?;
+            if is_closed {
+                sender.close(Duration::ZERO);
+            }
+            self.child.get_or_init(|| Box::new(Self::new(sender)));
+        }
+        self.child.get().map(Box::as_ref)
     }
 }
 
 fn wait(seconds: f64) -> Duration {
     Duration::from_secs_f64(if seconds > 0.0 { seconds.min(MAX_WAIT) } else { 0.0 })
-}
-
-fn level(record: &Bound<'_, PyAny>) -> i64 {
-    let number = record.getattr(pyo3::intern!(record.py(), "levelno"));
-    number.and_then(|number| number.extract()).unwrap_or_default()
 }
 
 /// The record that tells of dropped ones, without help from Python: it is made in the sender's thread.

@@ -171,7 +171,7 @@ fn members<W: Form>(py: Python<'_>, members: &[(&str, &Py<PyAny>)]) -> Box<[u8]>
         encoder.value(value.bind(py));
     }
     let end = encoder.out.len();
-    encoder.finish().get(start..end).unwrap_or_default().into()
+    encoder.finish(|written| written.get(start..end).unwrap_or_default().into())
 }
 
 /// What the standard library makes names with.

@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use forkguard::Guard;
+
 use crate::endpoint::Endpoint;
 use crate::queue::Thread;
 use crate::{Error, MESSAGE_BYTES};
@@ -34,8 +36,7 @@ use thread::Shared;
 /// How often this process is a child of a fork, as far as [`forked`] was told.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// To be called in the child after a fork, by who can. Other forks show in the process id, unless that came again:
-/// two namespaces may both have a process 1.
+/// To be called in the child after a fork, by who can. Other forks are counted by a hook of libc's, unless they were made without libc.
 pub fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
@@ -70,7 +71,9 @@ pub struct SenderOptions {
 /// A 0MQ PUSH socket with a queue before it. Shared freely between threads.
 pub struct Sender {
     shared: Arc<Shared>,
-    process: (u32, u32),
+    forks: u32,
+    /// Each copy of it tells of the fork anew.
+    guard: Guard,
 }
 
 /// What became of a record.
@@ -135,7 +138,8 @@ impl Sender {
             let reason = "a sender needs a host and a port to connect to";
             return Err(Error::BadEndpoint { endpoint: options.endpoint, reason });
         }
-        Ok(Self { shared: Arc::new(Shared::new(options, endpoint)), process: this_process() })
+        let forks = FORKS.load(Ordering::Relaxed);
+        Ok(Self { shared: Arc::new(Shared::new(options, endpoint)), forks, guard: forkguard::new() })
     }
 
     /// Queue one record. Never waits for the network and never fails; the level is Python's.
@@ -172,12 +176,8 @@ impl Sender {
     /// False in a forked child of the process that made it: there nothing else may be called.
     #[must_use]
     pub fn is_of_this_process(&self) -> bool {
-        self.process == this_process()
+        self.forks == FORKS.load(Ordering::Relaxed) && !self.guard.clone().detected_fork()
     }
-}
-
-fn this_process() -> (u32, u32) {
-    (std::process::id(), FORKS.load(Ordering::Relaxed))
 }
 
 impl Drop for Sender {

@@ -1,44 +1,66 @@
 //! `created` (seconds since the epoch) as ISO 8601 in local time with its offset: `2026-11-22T14:51:21.123456+01:00`.
 //!
-//! The offset is the interpreter's (`time.localtime`), asked once a minute and thread: clocks change on whole minutes.
+//! All but the seconds is written once a minute and thread. The offset is the interpreter's (`time.localtime`): clocks change on whole
+//! minutes.
 
 use std::cell::Cell;
 
 use pyo3::prelude::*;
 
+/// A time's text.
+pub(crate) type Written = [u8; 32];
+
 thread_local! {
-    /// The minute asked for last, and its offset in seconds.
-    static OFFSET: Cell<(i64, i64)> = const { Cell::new((i64::MIN, 0)) };
+    /// The minute written last, and its text with zeros for the seconds.
+    static MINUTE: Cell<(i64, Written)> = const { Cell::new((i64::MIN, [0; 32])) };
 }
 
-/// The text, or `None` if `created` is no time of the years 1 to 9999.
-pub(crate) fn iso8601(py: Python<'_>, created: f64) -> Option<String> {
+/// The text, all ASCII, or `None` if `created` is no time of the years 1 to 9999.
+pub(crate) fn iso8601(py: Python<'_>, created: f64) -> Option<Written> {
     if !created.is_finite() || !(-62_135_500_000.0..253_402_200_000.0).contains(&created) {
         return None;
     }
     let micros = (created * 1e6).floor() as i64;
-    let (second, micro) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
-    let offset = offset(py, second);
-    let local = second + offset;
-    let (year, month, day) = civil(local.div_euclid(86_400));
-    let clock = local.rem_euclid(86_400);
-    let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
-    let sign = if offset < 0 { '-' } else { '+' };
-    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
-    Some(format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}{sign}{hours:02}:{minutes:02}"
-    ))
+    let (minute, micros) = (micros.div_euclid(60_000_000), micros.rem_euclid(60_000_000));
+    let (known, mut written) = MINUTE.get();
+    if known != minute {
+        written = whole(py, minute);
+        MINUTE.set((minute, written));
+    }
+    let (second, mut micro) = (micros / 1_000_000, micros % 1_000_000);
+    put(&mut written, 17, second);
+    for place in [24, 22, 20] {
+        put(&mut written, place, micro % 100);
+        micro /= 100;
+    }
+    Some(written)
 }
 
-fn offset(py: Python<'_>, second: i64) -> i64 {
-    let minute = second.div_euclid(60);
-    let (known, offset) = OFFSET.get();
-    if known == minute {
-        return offset;
+/// Two digits.
+fn put(written: &mut Written, at: usize, number: i64) {
+    let digits = [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+    if let Some(place) = written.get_mut(at..at + 2) {
+        place.copy_from_slice(&digits);
     }
-    let asked = ask(py, minute * 60).unwrap_or_default();
-    OFFSET.set((minute, asked));
-    asked
+}
+
+#[cold]
+fn whole(py: Python<'_>, minute: i64) -> Written {
+    // Zones of long ago have seconds, which the form has not: the time then is of the zone that is written.
+    let offset = ask(py, minute * 60).unwrap_or_default().div_euclid(60) * 60;
+    let local = minute * 60 + offset;
+    let (year, month, day) = civil(local.div_euclid(86_400));
+    let clock = local.rem_euclid(86_400);
+    let (hour, minute) = (clock / 3600, clock / 60 % 60);
+    let sign = if offset < 0 { '-' } else { '+' };
+    let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
+    let text =
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:00.000000{sign}{hours:02}:{minutes:02}");
+    let mut written = [b'0'; 32];
+    for (place, byte) in written.iter_mut().zip(text.bytes()) {
+        *place = byte;
+    }
+    written
 }
 
 fn ask(py: Python<'_>, second: i64) -> PyResult<i64> {

@@ -1,24 +1,32 @@
 //! A `LogRecord` → one message, in one walk over its `__dict__`. The record stays as it is: other handlers see it untouched.
 //!
-//! Order of the fields: `message`, `format_error` (only where `msg % args` failed), `asctime`, `hostname`, `context`, `goal`, and then
-//! everything the record has. No name occurs twice: a custom field with one of these names gets a `_` at its end.
-//! `message` and `asctime` in the record are another formatter's cache, and left out.
+//! Order of the fields: `message`, `format_error` (only where `msg % args` failed), `hostname`, `context`, `goal`, and then
+//! everything the record has, `asctime` after `created`. No name occurs twice: a custom field with one of these names gets a `_` at
+//! its end. `message` and `asctime` in the record are another formatter's cache, and left out.
+//!
+//! Standard fields have interned names and nearly always a fixed order, so place and identity tell which is which. Code of the values
+//! may change the dict: before any of it runs, the fields that are left are taken out ([`Fields::settle`]).
 //!
 //! `exc_info` is written as data and `exc_text` as text (the one cached there, if there is one).
 //!
 //! A message stays below [`MAX_BODY`]: the fields of the standard library and of distlog have a quota each, which leaves room for all of
 //! them, and custom fields have the rest.
 
+use std::vec::IntoIter;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::iter::BoundDictIterator;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 use super::clock::iso8601;
 use super::exception::is_exception;
+use super::message;
+use super::repeated::{Origin, Repeated};
 use super::stamp;
-use super::value::{Encoder, MAX_ITEMS, MAX_TEXT, error_name, plain_text};
-use super::writer::Writer;
+use super::value::{Encoder, MAX_ITEMS, MAX_TEXT, plain_text};
+use super::writer::{Json, Key, Pickle, Writer, key};
 
 /// Longest message body in bytes; the daemon refuses messages over 1 MiB.
 const MAX_BODY: usize = 960 * 1024;
@@ -27,254 +35,481 @@ const MAX_FIELD: usize = 96 * 1024;
 /// How much of a clipped traceback is its beginning; the rest is its end, which says more.
 const TRACEBACK_HEAD: usize = MAX_TEXT / 4;
 
+const MESSAGE: Key = key!("message");
+const FORMAT_ERROR: Key = key!("format_error");
+const ASCTIME: Key = key!("asctime");
+const HOSTNAME: Key = key!("hostname");
+const CONTEXT: Key = key!("context");
+const GOAL: Key = key!("goal");
 /// Names that distlog gives.
-const OURS: [&str; 6] = ["message", "format_error", "asctime", "hostname", "context", "goal"];
+const OURS: [Key; 6] = [MESSAGE, FORMAT_ERROR, ASCTIME, HOSTNAME, CONTEXT, GOAL];
 
 /// The names of the standard library, in the order in which a record has them.
-const STANDARD: [&str; 23] = [
-    "name",
-    "msg",
-    "args",
-    "levelname",
-    "levelno",
-    "pathname",
-    "filename",
-    "module",
-    "exc_info",
-    "exc_text",
-    "stack_info",
-    "lineno",
-    "funcName",
-    "created",
-    "msecs",
-    "relativeCreated",
-    "thread",
-    "threadName",
-    "processName",
-    "process",
-    "taskName",
-    "message",
-    "asctime",
+const STANDARD: [Key; 23] = [
+    key!("name"),
+    key!("msg"),
+    key!("args"),
+    key!("levelname"),
+    key!("levelno"),
+    key!("pathname"),
+    key!("filename"),
+    key!("module"),
+    key!("exc_info"),
+    key!("exc_text"),
+    key!("stack_info"),
+    key!("lineno"),
+    key!("funcName"),
+    key!("created"),
+    key!("msecs"),
+    key!("relativeCreated"),
+    key!("thread"),
+    key!("threadName"),
+    key!("processName"),
+    key!("process"),
+    key!("taskName"),
+    key!("message"),
+    key!("asctime"),
 ];
+/// Places in [`STANDARD`] of fields that are more than their value.
+const MSG: usize = 1;
+const ARGS: usize = 2;
+const LEVELNO: usize = 4;
+const EXC_INFO: usize = 8;
+const EXC_TEXT: usize = 9;
+/// So many fields say what was logged and where.
+const HEAD: usize = 13;
+const CREATED: usize = 13;
+const THREAD: usize = 16;
+const PROCESS: usize = 19;
+const CACHED: usize = 21;
 
-static NAMES: PyOnceLock<Vec<Py<PyString>>> = PyOnceLock::new();
-static HOSTNAME: PyOnceLock<String> = PyOnceLock::new();
+static NAMES: PyOnceLock<[Py<PyString>; 23]> = PyOnceLock::new();
+static HOST: PyOnceLock<String> = PyOnceLock::new();
 
-/// Writes the record. Total: see [`super::value`].
-pub(crate) fn encode<W: Writer>(record: &Bound<'_, PyAny>) -> Vec<u8> {
-    let py = record.py();
-    let mut encoder = Encoder::<W>::new(py);
-    encoder.out.open_map();
-    let fields = record
-        .getattr(intern!(py, "__dict__"))
-        .ok()
-        .and_then(|fields| fields.cast_into::<PyDict>().ok()?.copy().ok());
-    let fields = fields.unwrap_or_else(|| PyDict::new(py));
-    encoder.added(record, &fields);
-    encoder.own(&fields);
-    encoder.out.close_map();
-    encoder.finish()
+type Field<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+type Head<'py> = [Option<Bound<'py, PyAny>>; HEAD];
+
+/// The fields of a record, and how far the walk has come.
+struct Fields<'a, 'py> {
+    dict: &'a Bound<'py, PyDict>,
+    names: &'a [Py<PyString>; 23],
+    rest: Rest<'py>,
+    /// Was read, and is the next.
+    pending: Option<Field<'py>>,
+    /// The standard name that is expected next.
+    expected: usize,
+    /// Custom names that were changed.
+    renamed: Vec<String>,
 }
 
-/// `msg % args` as a logging call means it, and what went wrong with it.
-pub(crate) fn render<W: Writer>(
-    encoder: &Encoder<'_, W>,
-    msg: &Bound<'_, PyAny>,
-    args: Option<&Bound<'_, PyAny>>,
-) -> (String, Option<String>) {
-    let text = match msg.cast_exact::<PyString>() {
-        Ok(text) => text.clone(),
-        Err(_) if encoder.careful => return (format!("<{}>", super::value::type_name(msg)), None),
-        Err(_) => match msg.str() {
-            Ok(text) => text,
-            Err(error) => {
-                return (
-                    encoder.unrepresentable(&super::value::type_name(msg), &error),
-                    Some(told(encoder, &error)),
-                );
+/// The fields that are left.
+enum Rest<'py> {
+    Live(BoundDictIterator<'py>),
+    Taken(IntoIter<Field<'py>>),
+}
+
+/// A record that is about to be written: its dict and its stamp.
+pub(crate) struct Taken<'a, 'py> {
+    record: &'a Bound<'py, PyAny>,
+    dict: Bound<'py, PyDict>,
+    stamp: Option<Bound<'py, PyAny>>,
+}
+
+impl<'a, 'py> Taken<'a, 'py> {
+    pub(crate) fn of(record: &'a Bound<'py, PyAny>) -> Self {
+        let py = record.py();
+        let dict = record.getattr(intern!(py, "__dict__")).ok();
+        let dict = dict.and_then(|dict| dict.cast_into::<PyDict>().ok()).unwrap_or_else(|| PyDict::new(py));
+        Self { stamp: stamp::find(record, &dict), record, dict }
+    }
+
+    /// Lets the record's goals tell this handler that they began; false if the handler had this record before.
+    pub(crate) fn announce(&self, handler: &Bound<'py, PyAny>) -> PyResult<bool> {
+        self.stamp.as_ref().map_or(Ok(true), |stamp| stamp::announce(stamp, handler))
+    }
+
+    /// Gives the record as JSON, and its level, to `take`.
+    pub(crate) fn json<T>(&self, take: impl FnOnce(&[u8], i64) -> T) -> T {
+        self.write::<Json, T>(take)
+    }
+
+    /// Gives the record as a pickled dict of builtins, and its level, to `take`.
+    pub(crate) fn pickle<T>(&self, take: impl FnOnce(&[u8], i64) -> T) -> T {
+        self.write::<Pickle, T>(take)
+    }
+
+    /// Total: see [`super::value`].
+    fn write<W: Writer, T>(&self, take: impl FnOnce(&[u8], i64) -> T) -> T {
+        let mut encoder = Encoder::<W>::new(self.record.py());
+        let level = encoder.record(self);
+        encoder.finish(|body| take(body, level))
+    }
+}
+
+impl<'a, 'py> Fields<'a, 'py> {
+    fn new(dict: &'a Bound<'py, PyDict>) -> Self {
+        let py = dict.py();
+        let interned = || STANDARD.each_ref().map(|key| PyString::intern(py, key.name).unbind());
+        let names = NAMES.get_or_init(py, interned);
+        Self { dict, names, rest: Rest::Live(dict.iter()), pending: None, expected: 0, renamed: Vec::new() }
+    }
+
+    fn next(&mut self) -> Option<Field<'py>> {
+        self.pending.take().or_else(|| self.read())
+    }
+
+    fn read(&mut self) -> Option<Field<'py>> {
+        match &mut self.rest {
+            Rest::Live(fields) => fields.next(),
+            Rest::Taken(fields) => fields.next(),
+        }
+    }
+
+    /// The next field's value, if it is the standard one that is expected.
+    fn follow(&mut self) -> Option<Bound<'py, PyAny>> {
+        let (name, value) = self.next()?;
+        if self.names.get(self.expected).is_some_and(|known| known.is(&name)) {
+            self.expected += 1;
+            return Some(value);
+        }
+        self.pending = Some((name, value));
+        None
+    }
+
+    /// The first fields, up to the first that is not where it is expected.
+    fn head(&mut self) -> Head<'py> {
+        let mut head = Head::default();
+        for place in &mut head {
+            *place = self.follow();
+            if place.is_none() {
+                break;
             }
-        },
-    };
-    let Some(args) = args.filter(|args| args.is_truthy().unwrap_or(true)) else {
-        return (plain_text(&text), None);
-    };
-    if encoder.careful && !are_plain(args) {
-        return (plain_text(&text), Some("its arguments log".to_owned()));
+        }
+        head
     }
-    match text.as_any().rem(args).and_then(|rendered| Ok(plain_text(&rendered.str()?))) {
-        Ok(rendered) => (rendered, None),
-        Err(error) => (plain_text(&text), Some(told(encoder, &error))),
+
+    fn len(&self) -> usize {
+        let rest = match &self.rest {
+            Rest::Live(fields) => fields.len(),
+            Rest::Taken(fields) => fields.len(),
+        };
+        rest + usize::from(self.pending.is_some())
     }
-}
 
-fn told<W: Writer>(encoder: &Encoder<'_, W>, error: &PyErr) -> String {
-    encoder.pass_on(error);
-    format!("{}: {}", error_name(encoder.py, error), encoder.said_by(error.value(encoder.py).as_any()))
-}
+    /// From now on the dict may change.
+    fn settle(&mut self) {
+        if let Rest::Live(fields) = &mut self.rest {
+            let taken: Vec<Field<'py>> = fields.collect();
+            self.rest = Rest::Taken(taken.into_iter());
+        }
+    }
 
-/// Whether rendering these arguments runs no code of theirs.
-fn are_plain(args: &Bound<'_, PyAny>) -> bool {
-    let Ok(args) = args.cast::<PyTuple>() else { return false };
-    args.iter().all(|arg| {
-        let module = arg.get_type().module().map(|name| plain_text(&name)).unwrap_or_default();
-        let name = arg.get_type().name().map(|name| plain_text(&name)).unwrap_or_default();
-        module == "builtins"
-            && matches!(name.as_str(), "str" | "int" | "float" | "bool" | "NoneType" | "bytes")
-    })
+    /// Which standard name this is.
+    fn place(&mut self, name: &Bound<'py, PyAny>) -> Option<usize> {
+        let is = |known: &Py<PyString>| known.is(name);
+        if self.names.get(self.expected).is_some_and(is) {
+            self.expected += 1;
+            return Some(self.expected - 1);
+        }
+        let found = self.names.iter().position(is).or_else(|| {
+            // Not interned: a custom one, or of records made of what came over a wire.
+            let text = name.cast_exact::<PyString>().ok()?.to_cow().ok()?;
+            STANDARD.iter().position(|key| key.name == text)
+        })?;
+        self.expected = found + 1;
+        Some(found)
+    }
+
+    /// A standard field, wherever it is.
+    fn get(&self, place: usize) -> Option<Bound<'py, PyAny>> {
+        let name = self.names.get(place)?;
+        self.dict.get_item(name).ok().flatten()
+    }
 }
 
 impl<'py, W: Writer> Encoder<'py, W> {
-    /// The fields that the record does not have itself.
-    fn added(&mut self, record: &Bound<'py, PyAny>, fields: &Bound<'py, PyDict>) {
-        self.allow(MAX_FIELD, MAX_BODY);
-        let (message, wrong) = self.message(record, fields);
-        self.out.key("message");
-        self.text(&message, 0);
-        if let Some(wrong) = wrong {
-            self.allow(MAX_FIELD, MAX_BODY);
-            self.out.key("format_error");
-            self.text(&wrong, 0);
-        }
-        let created = fields.get_item(intern!(self.py, "created")).ok().flatten();
-        if let Some(created) =
-            created.and_then(|created| created.cast::<PyFloat>().ok().map(|created| created.value()))
-            && let Some(text) = iso8601(self.py, created)
-        {
-            self.out.key("asctime");
-            self.out.text(&text);
-        }
-        self.allow(MAX_FIELD, MAX_BODY);
-        self.out.key("hostname");
-        let hostname = hostname(self.py);
-        self.text(hostname, 0);
-        if let Some((context, goal)) = stamp::parts(record) {
-            for (name, value) in [("context", Some(context)), ("goal", goal)] {
+    /// Writes a record; gives its level.
+    fn record(&mut self, taken: &Taken<'_, 'py>) -> i64 {
+        let mut fields = Fields::new(&taken.dict);
+        let head = fields.head();
+        self.out.open_map();
+        let part = |place| head.get(place).cloned().flatten().or_else(|| fields.get(place));
+        let (msg, args) = (part(MSG), part(ARGS));
+        self.message(taken.record, &mut fields, msg.as_ref(), args.as_ref());
+        self.place(taken.stamp.as_ref(), &mut fields);
+        let mut level = 0;
+        if !self.site(&mut fields, &head, &mut level) {
+            for (place, value) in head.iter().enumerate() {
                 if let Some(value) = value {
-                    self.allow(MAX_FIELD, MAX_BODY);
-                    self.out.key(name);
-                    self.value(&value);
+                    self.standard(&mut fields, place, value, &mut level);
                 }
             }
         }
+        self.rest(&mut fields, &mut level);
+        self.out.close_map();
+        level
+    }
+
+    /// Writes the fields after the first ones.
+    fn rest(&mut self, fields: &mut Fields<'_, 'py>, level: &mut i64) {
+        let mut count = 0;
+        while let Some((name, value)) = fields.next() {
+            count += 1;
+            let has_room = match fields.place(&name) {
+                Some(THREAD) => {
+                    self.thread(fields, &value, level);
+                    true
+                }
+                Some(place) => {
+                    self.standard(fields, place, &value, level);
+                    true
+                }
+                None => self.custom(fields, &name, &value),
+            };
+            if !has_room || count > MAX_ITEMS {
+                self.clipped_names(fields.len() + 1);
+                break;
+            }
+        }
+    }
+
+    /// Writes the first fields, if they are those of an ordinary record without exception.
+    fn site(&mut self, fields: &mut Fields<'_, 'py>, head: &Head<'py>, level: &mut i64) -> bool {
+        let [
+            Some(name),
+            Some(msg),
+            Some(args),
+            Some(levelname),
+            Some(levelno),
+            Some(pathname),
+            Some(filename),
+            Some(module),
+            Some(exc_info),
+            Some(exc_text),
+            Some(stack_info),
+            Some(lineno),
+            Some(function),
+        ] = head
+        else {
+            return false;
+        };
+        if !exc_info.is_none() || !exc_text.is_none() || !stack_info.is_none() {
+            return false;
+        }
+        let origin = Origin {
+            same: [Some(name), Some(levelname), Some(pathname), Some(function)],
+            equal: [Some(filename), Some(module)],
+            numbers: [levelno, lineno],
+        };
+        let Some(numbers) = origin.numbers() else { return false };
+        [*level, _] = numbers;
+        self.standard(fields, MSG, msg, level);
+        self.standard(fields, ARGS, args, level);
+        if !origin.copy(Repeated::Site, numbers, &mut self.out) {
+            let start = self.out.len();
+            for (place, value) in head.iter().enumerate().filter(|(place, _)| !matches!(*place, MSG | ARGS)) {
+                if let Some(value) = value {
+                    self.standard(fields, place, value, level);
+                }
+            }
+            self.keep(&origin, Repeated::Site, numbers, start);
+        }
+        true
+    }
+
+    /// Writes the fields of the thread, of which the first was read.
+    fn thread(&mut self, fields: &mut Fields<'_, 'py>, thread: &Bound<'py, PyAny>, level: &mut i64) {
+        let (thread_name, process_name, process) = (fields.follow(), fields.follow(), fields.follow());
+        if let (Some(thread_name), Some(process_name), Some(process)) =
+            (&thread_name, &process_name, &process)
+        {
+            let origin = Origin {
+                same: [Some(thread_name), Some(process_name), None, None],
+                equal: [None, None],
+                numbers: [thread, process],
+            };
+            if let Some(numbers) = origin.numbers() {
+                if !origin.copy(Repeated::Thread, numbers, &mut self.out) {
+                    let start = self.out.len();
+                    for (place, value) in (THREAD..).zip([thread, thread_name, process_name, process]) {
+                        self.standard(fields, place, value, level);
+                    }
+                    self.keep(&origin, Repeated::Thread, numbers, start);
+                }
+                return;
+            }
+        }
+        self.standard(fields, THREAD, thread, level);
+        for (place, value) in (THREAD + 1..=PROCESS).zip([thread_name, process_name, process]) {
+            if let Some(value) = value {
+                self.standard(fields, place, &value, level);
+            }
+        }
+    }
+
+    fn keep(&self, origin: &Origin<'_, 'py>, kind: Repeated, numbers: [i64; 2], start: usize) {
+        origin.keep::<W>(kind, numbers, self.out.since(start));
     }
 
     fn message(
         &mut self,
         record: &Bound<'py, PyAny>,
-        fields: &Bound<'py, PyDict>,
-    ) -> (String, Option<String>) {
-        let py = self.py;
-        if !stamp::is_ordinary(record) {
-            // Some records render their message in a way of their own.
-            let own = if self.careful { None } else { record.call_method0(intern!(py, "getMessage")).ok() };
-            if let Some(Ok(text)) = own.map(|own| own.cast_into::<PyString>()) {
-                return (plain_text(&text), None);
-            }
+        fields: &mut Fields<'_, 'py>,
+        msg: Option<&Bound<'py, PyAny>>,
+        args: Option<&Bound<'py, PyAny>>,
+    ) {
+        self.out.known(&MESSAGE);
+        if let (Some(msg), Some(args)) = (msg, args)
+            && self.usual_message(record, msg, args)
+        {
+            return;
         }
-        let field = |name| fields.get_item(name).ok().flatten();
-        let Some(msg) = field(intern!(py, "msg")) else { return (String::new(), None) };
-        render(self, &msg, field(intern!(py, "args")).as_ref())
-    }
-
-    /// The fields that the record has.
-    fn own(&mut self, fields: &Bound<'py, PyDict>) {
-        let names = NAMES.get_or_init(self.py, || {
-            STANDARD.iter().map(|name| PyString::intern(self.py, name).unbind()).collect()
-        });
-        let mut expected = 0;
-        let mut renamed: Vec<String> = Vec::new();
-        for (at, (name, value)) in fields.iter().enumerate() {
-            let found = position(names, &name, expected);
-            if let Some((found, standard)) = found.and_then(|found| Some((found, *STANDARD.get(found)?))) {
-                expected = found + 1;
-                self.allow(MAX_FIELD, MAX_BODY - 4096);
-                self.standard(standard, &value, fields);
-                continue;
-            }
-            self.allow(MAX_BODY, MAX_BODY - 4096);
-            if at >= MAX_ITEMS || self.is_full() {
-                self.clipped_names(fields.len() - at);
-                break;
-            }
-            self.custom(&name, &value, fields, &mut renamed);
+        fields.settle();
+        let own = if self.is_careful() || stamp::is_ordinary(record) { None } else { message::own(record) };
+        let (message, wrong) = match (own, msg) {
+            (Some(own), _) => (own, None),
+            (None, Some(msg)) => message::render(self, msg, args),
+            (None, None) => (String::new(), None),
+        };
+        self.allow(MAX_FIELD, MAX_BODY);
+        self.text(&message, 0);
+        if let Some(wrong) = wrong {
+            self.allow(MAX_FIELD, MAX_BODY);
+            self.out.known(&FORMAT_ERROR);
+            self.text(&wrong, 0);
         }
     }
 
-    fn standard(&mut self, name: &str, value: &Bound<'py, PyAny>, fields: &Bound<'py, PyDict>) {
-        match name {
-            "message" | "asctime" => {}
-            "exc_info" => {
-                self.out.key(name);
-                match exception(value) {
-                    Some(exception) => self.exception(&exception),
-                    None if says_nothing(value) => self.out.none(),
-                    None => self.value(value),
+    /// Where it was logged: on which host, in which goal.
+    fn place(&mut self, stamp: Option<&Bound<'py, PyAny>>, fields: &mut Fields<'_, 'py>) {
+        self.allow(MAX_FIELD, MAX_BODY);
+        self.out.known(&HOSTNAME);
+        self.text(hostname(self.py), 0);
+        let Some(stamp) = stamp else { return };
+        fields.settle();
+        let Some((context, goal)) = stamp::parts(stamp) else { return };
+        for (key, value) in [(CONTEXT, Some(context)), (GOAL, goal)] {
+            if let Some(value) = value {
+                self.allow(MAX_FIELD, MAX_BODY);
+                self.out.known(&key);
+                self.value(&value);
+            }
+        }
+    }
+
+    /// Writes a standard field.
+    fn standard(
+        &mut self,
+        fields: &mut Fields<'_, 'py>,
+        place: usize,
+        value: &Bound<'py, PyAny>,
+        level: &mut i64,
+    ) {
+        let Some(key) = STANDARD.get(place).filter(|_| place < CACHED) else { return };
+        self.out.known(key);
+        let is_more = match place {
+            EXC_INFO => !value.is_none(),
+            EXC_TEXT => value.is_none(),
+            _ => false,
+        };
+        if !is_more && self.plain(value) {
+            match place {
+                LEVELNO => *level = value.extract().unwrap_or_default(),
+                CREATED => self.asctime(value),
+                _ => {}
+            }
+            return;
+        }
+        let is_raised = |fields: &Fields<'_, 'py>| fields.get(EXC_INFO).and_then(|info| exception(&info));
+        if place == EXC_TEXT && is_raised(fields).is_none() && self.plain(value) {
+            return;
+        }
+        fields.settle();
+        self.allow(MAX_FIELD, MAX_BODY - 4096);
+        match place {
+            EXC_INFO => self.exc_info(value),
+            EXC_TEXT => match is_raised(fields).filter(|_| value.is_none()) {
+                Some(exception) => {
+                    let text = without_middle(self.traceback(&exception));
+                    self.text(&text, 0);
                 }
-            }
-            "exc_text" => {
-                self.out.key(name);
-                let exception = || {
-                    fields
-                        .get_item(intern!(self.py, "exc_info"))
-                        .ok()
-                        .flatten()
-                        .and_then(|info| exception(&info))
-                };
-                match value.is_none().then(exception).flatten() {
-                    Some(exception) => {
-                        let text = self.traceback(&exception);
-                        let text = without_middle(text);
-                        self.text(&text, 0);
-                    }
-                    None => self.value(value),
-                }
-            }
-            _ => {
-                self.out.key(name);
-                self.value(value);
-            }
+                None => self.value(value),
+            },
+            _ => self.value(value),
+        }
+    }
+
+    fn asctime(&mut self, created: &Bound<'py, PyAny>) {
+        if let Ok(created) = created.cast::<PyFloat>()
+            && let Some(written) = iso8601(self.py, created.value())
+            && let Ok(text) = str::from_utf8(&written)
+        {
+            self.out.known(&ASCTIME);
+            self.out.text(text);
+        }
+    }
+
+    fn exc_info(&mut self, value: &Bound<'py, PyAny>) {
+        match exception(value) {
+            Some(exception) => self.exception(&exception),
+            None if says_nothing(value) => self.out.none(),
+            None => self.value(value),
         }
     }
 
     fn custom(
         &mut self,
+        fields: &mut Fields<'_, 'py>,
         key: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
-        fields: &Bound<'py, PyDict>,
-        renamed: &mut Vec<String>,
-    ) {
-        let mut name = self.name(key);
-        if name == stamp::ATTRIBUTE {
-            return;
+    ) -> bool {
+        if let Ok(text) = key.cast_exact::<PyString>()
+            && let Ok(name) = text.to_cow()
+            && name.len() <= 256
+            && OURS.iter().all(|key| key.name != name)
+        {
+            if name == stamp::ATTRIBUTE {
+                return true;
+            }
+            self.allow(MAX_BODY, MAX_BODY - 4096);
+            if self.is_full() {
+                return false;
+            }
+            self.out.key(&name);
+        } else {
+            fields.settle();
+            self.allow(MAX_BODY, MAX_BODY - 4096);
+            if self.is_full() {
+                return false;
+            }
+            let name = self.renamed(fields, key);
+            self.out.key(&name);
         }
+        if !self.plain(value) {
+            fields.settle();
+            self.value(value);
+        }
+        true
+    }
+
+    /// A name that no other field has.
+    fn renamed(&self, fields: &mut Fields<'_, 'py>, key: &Bound<'py, PyAny>) -> String {
+        let mut name = self.name(key);
         // Names that were no plain text may have become the same as others: 1 and "1".
         let changed = key.cast_exact::<PyString>().map_or(true, |key| plain_text(key) != name);
-        if changed || OURS.contains(&name.as_str()) {
-            while OURS.contains(&name.as_str())
-                || STANDARD.contains(&name.as_str())
-                || renamed.contains(&name)
-                || fields.contains(&name).unwrap_or(false)
+        let is_ours = |name: &str| OURS.iter().any(|key| key.name == name);
+        if changed || is_ours(&name) {
+            while is_ours(&name)
+                || STANDARD.iter().any(|key| key.name == name)
+                || fields.renamed.contains(&name)
+                || fields.dict.contains(&name).unwrap_or(false)
             {
                 name.push('_');
             }
-            renamed.push(name.clone());
+            fields.renamed.push(name.clone());
         }
-        self.out.key(&name);
-        self.value(value);
+        name
     }
-}
-
-/// Which standard name this is, by identity. Attribute names are interned, and nearly always in order.
-fn position(names: &[Py<PyString>], name: &Bound<'_, PyAny>, expected: usize) -> Option<usize> {
-    let is = |known: &&Py<PyString>| known.is(name);
-    if names.get(expected).as_ref().is_some_and(is) {
-        return Some(expected);
-    }
-    names.iter().position(|known| known.is(name)).or_else(|| {
-        // Not interned: records made of what came over a wire.
-        let text = name.cast::<PyString>().map(plain_text).ok()?;
-        STANDARD.iter().position(|known| *known == text)
-    })
 }
 
 /// The exception that a record's `exc_info` holds.
@@ -310,7 +545,7 @@ fn without_middle(text: String) -> String {
 /// Asked for when the module is imported, before anything can come between.
 pub(crate) fn hostname(py: Python<'_>) -> &'static str {
     // A host that has no name is not worth losing a record for.
-    HOSTNAME.get_or_init(py, || {
+    HOST.get_or_init(py, || {
         py.import("socket")
             .and_then(|socket| socket.call_method0("gethostname")?.extract())
             .unwrap_or_default()

@@ -42,15 +42,17 @@ pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 /// The record's stamp, or `None` if it belongs to no goal.
 #[pyfunction]
 pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let dict = record.getattr(intern!(record.py(), "__dict__")).ok()?;
+    find(record, dict.cast::<PyDict>().ok()?)
+}
+
+/// The same for a record with this dict; outside any goal, the dict stays as it is.
+pub(crate) fn find<'py>(record: &Bound<'py, PyAny>, dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyAny>> {
     let py = record.py();
     let name = intern!(py, "_distlog");
     let is_ours = RECORD.get(py).is_some_and(|ours| ours.is(record.get_type()));
     // Others have it in their dict, or not at all: looking there costs no exception.
-    let found = if is_ours {
-        record.getattr(name).ok()
-    } else {
-        record.getattr(intern!(py, "__dict__")).ok()?.cast::<PyDict>().ok()?.get_item(name).ok()?
-    };
+    let found = if is_ours { record.getattr(name).ok() } else { dict.get_item(name).ok()? };
     if let Some(stamp) = found {
         return Some(stamp).filter(|stamp| !stamp.is_none());
     }
@@ -60,17 +62,21 @@ pub(crate) fn stamp_of<'py>(record: &Bound<'py, PyAny>) -> Option<Bound<'py, PyA
     Some(stamp)
 }
 
-/// The record's `context` and `goal` fields.
+/// Lets the goals that the stamp names tell this handler that they began; false if the handler had the record before.
+pub(crate) fn announce<'py>(stamp: &Bound<'py, PyAny>, handler: &Bound<'py, PyAny>) -> PyResult<bool> {
+    if stamp.is_instance_of::<PyTuple>() {
+        return Ok(true);
+    }
+    stamp.call_method1(intern!(stamp.py(), "announce"), (handler,))?.is_truthy()
+}
+
+/// What a stamp says: the `context` and `goal` fields.
 pub(crate) fn parts<'py>(
-    record: &Bound<'py, PyAny>,
+    stamp: &Bound<'py, PyAny>,
 ) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
-    let stamp = stamp_of(record)?;
-    let pair = match stamp.cast_into::<PyTuple>() {
-        Ok(pair) => pair,
-        Err(error) => {
-            let stamp = error.into_inner();
-            stamp.call_method0(intern!(stamp.py(), "parts")).ok()?.cast_into().ok()?
-        }
+    let pair = match stamp.cast::<PyTuple>() {
+        Ok(pair) => pair.clone(),
+        Err(_) => stamp.call_method0(intern!(stamp.py(), "parts")).ok()?.cast_into().ok()?,
     };
     let goal = pair.get_item(1).ok().filter(|goal| !goal.is_none());
     Some((pair.get_item(0).ok()?, goal))
@@ -80,6 +86,9 @@ pub(crate) fn parts<'py>(
 pub(crate) fn is_ordinary(record: &Bound<'_, PyAny>) -> bool {
     let py = record.py();
     let class = record.get_type();
+    if STDLIB_RECORD.get(py).is_some_and(|known| known.is(&class)) {
+        return true;
+    }
     let stdlib = || {
         py.import("logging")?
             .getattr("LogRecord")?

@@ -27,9 +27,18 @@ pub(crate) const MAX_DEPTH: usize = 32;
 /// Longest name in a mapping, in characters.
 const MAX_NAME: usize = 256;
 
+/// Memory of more bytes than this is given back once the message is written.
+const MAX_KEPT: usize = 256 * 1024;
+/// Below this length of the message, plain values are written without asking how much room there is.
+const ROOMY: usize = 256 * 1024;
+/// Most members of a tuple of plain values.
+const MAX_PLAIN: usize = 16;
+
 thread_local! {
     /// How many encoders are at work in this thread: more than one if a value's own code logs.
     static AT_WORK: Cell<u32> = const { Cell::new(0) };
+    /// The memory of the last message: the next one is written there.
+    static MEMORY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Writes values with a writer, within bounds.
@@ -62,7 +71,8 @@ impl<'py, W: Writer> Encoder<'py, W> {
         AT_WORK.set(others + 1);
         Self {
             py,
-            out: W::new(),
+            // While the thread's own memory is taken down, there is always new one.
+            out: W::over(MEMORY.try_with(Cell::take).unwrap_or_default()),
             careful: others > 0,
             limit: usize::MAX,
             open: Vec::new(),
@@ -70,9 +80,77 @@ impl<'py, W: Writer> Encoder<'py, W> {
         }
     }
 
-    /// The message.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        std::mem::replace(&mut self.out, W::new()).finish()
+    /// Gives the message to `take`.
+    pub(crate) fn finish<T>(mut self, take: impl FnOnce(&[u8]) -> T) -> T {
+        let memory = std::mem::replace(&mut self.out, W::over(Vec::new())).finish();
+        // No value is looked at any more.
+        drop(self);
+        let taken = take(&memory);
+        if memory.capacity() <= MAX_KEPT {
+            MEMORY.try_with(|kept| kept.set(memory)).ok();
+        }
+        taken
+    }
+
+    /// Whether values may run no code of their own.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.careful
+    }
+
+    /// Why they may not.
+    pub(crate) fn excuse(&self, _what: &str) -> &'static str {
+        "its arguments log"
+    }
+
+    /// Writes a value of the plainest kinds, which run no code of their own; otherwise nothing is written.
+    pub(crate) fn plain(&mut self, value: &Bound<'py, PyAny>) -> bool {
+        if let Ok(text) = value.cast_exact::<PyString>() {
+            return self.plain_string(text);
+        } else if value.is_none() {
+            self.out.none();
+        } else if value.is_exact_instance_of::<PyInt>() {
+            let Ok(number) = value.extract::<i64>() else { return false };
+            self.out.int(number);
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            self.out.float(number.value());
+        } else if let Ok(truth) = value.cast_exact::<PyBool>() {
+            self.out.boolean(truth.is_true());
+        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+            return self.plain_tuple(tuple);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn plain_string(&mut self, text: &Bound<'py, PyString>) -> bool {
+        // Asked first: reading a long text that is not ASCII takes a copy of it.
+        let length = text.len().unwrap_or(usize::MAX);
+        if length > MAX_TEXT || self.out.len().saturating_add(length.saturating_mul(6)) > ROOMY {
+            return false;
+        }
+        match text.to_cow() {
+            Ok(plain) => self.out.text(&plain),
+            Err(_) => return false,
+        }
+        true
+    }
+
+    fn plain_tuple(&mut self, tuple: &Bound<'py, PyTuple>) -> bool {
+        if tuple.len() > MAX_PLAIN {
+            return false;
+        }
+        let start = self.out.len();
+        self.out.open_tuple();
+        for item in tuple.iter_borrowed() {
+            self.out.item();
+            if item.is_exact_instance_of::<PyTuple>() || !self.plain(&item) {
+                self.out.cut(start);
+                return false;
+            }
+        }
+        self.out.close_tuple();
+        true
     }
 
     /// Whether the message has come to its limit.

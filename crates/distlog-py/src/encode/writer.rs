@@ -16,24 +16,33 @@
 //!
 //! Not finite floats are the strings `NaN`, `Infinity`, `-Infinity` in both: JSON has no others, and both must read the same.
 
-use std::io::Write;
-
 use super::number::Big;
 
 /// What both forms can say. Callers balance `open_*` and `close_*`, and call `item` before each member of a list or tuple.
 pub(crate) trait Writer {
-    /// An empty message with room for an ordinary record.
-    fn new() -> Self;
+    /// Which of the forms it is: 0, 1.
+    const FORM: usize;
+
+    /// An empty message in this memory, whatever that held.
+    fn over(memory: Vec<u8>) -> Self;
     /// Ends the message.
     fn finish(self) -> Vec<u8>;
     /// Bytes written so far.
     fn len(&self) -> usize;
+    /// Members of a map, or items of a list, written since this length.
+    fn since(&self, length: usize) -> &[u8];
+    /// Takes back what was written after this length.
+    fn cut(&mut self, length: usize);
     fn none(&mut self);
     fn boolean(&mut self, value: bool);
     fn int(&mut self, value: i64);
     fn big(&mut self, value: &Big);
     fn finite(&mut self, value: f64);
     fn text(&mut self, value: &str);
+    /// Begins a text that is written in parts; gives what `close_text` wants.
+    fn open_text(&mut self) -> usize;
+    fn part(&mut self, text: &str);
+    fn close_text(&mut self, opened: usize);
     fn item(&mut self);
     fn open_list(&mut self);
     fn close_list(&mut self);
@@ -41,7 +50,11 @@ pub(crate) trait Writer {
     fn close_tuple(&mut self);
     fn open_map(&mut self);
     fn key(&mut self, name: &str);
+    /// A name that is known when distlog is built.
+    fn known(&mut self, key: &Key);
     fn close_map(&mut self);
+    /// Members of a map, written before by the same form.
+    fn members(&mut self, written: &[u8]);
 
     fn float(&mut self, value: f64) {
         if value.is_finite() {
@@ -54,18 +67,26 @@ pub(crate) trait Writer {
     }
 }
 
-/// The bytes that a JSON string may not have as they are.
-const ESCAPED: [bool; 256] = {
-    let mut escaped = [false; 256];
-    let mut at = 0;
-    while at < 0x20 {
-        escaped[at] = true;
-        at += 1;
+/// A name, and how JSON writes it.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    json: &'static str,
+}
+
+impl Key {
+    /// Made by [`key!`], which sees that both say the same.
+    pub(crate) const fn new(name: &'static str, json: &'static str) -> Self {
+        Self { name, json }
     }
-    escaped[b'"' as usize] = true;
-    escaped[b'\\' as usize] = true;
-    escaped
-};
+}
+
+/// A [`Key`] of a name that JSON needs not escape.
+macro_rules! key {
+    ($name:literal) => {
+        $crate::encode::writer::Key::new($name, concat!("\"", $name, "\":"))
+    };
+}
+pub(crate) use key;
 
 /// JSON text.
 pub(crate) struct Json(Vec<u8>);
@@ -84,8 +105,11 @@ impl Json {
 }
 
 impl Writer for Json {
-    fn new() -> Self {
-        Self(Vec::with_capacity(1024))
+    const FORM: usize = 0;
+
+    fn over(mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        Self(memory)
     }
 
     fn finish(self) -> Vec<u8> {
@@ -94,6 +118,15 @@ impl Writer for Json {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn since(&self, length: usize) -> &[u8] {
+        let written = self.0.get(length..).unwrap_or_default();
+        written.strip_prefix(b",").unwrap_or(written)
+    }
+
+    fn cut(&mut self, length: usize) {
+        self.0.truncate(length);
     }
 
     fn none(&mut self) {
@@ -105,21 +138,7 @@ impl Writer for Json {
     }
 
     fn int(&mut self, value: i64) {
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        let mut rest = value.unsigned_abs();
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            at -= 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        if value < 0 {
-            self.0.push(b'-');
-        }
-        self.put(digits.get(at..).unwrap_or_default());
+        self.put(itoa::Buffer::new().format(value).as_bytes());
     }
 
     fn big(&mut self, value: &Big) {
@@ -128,29 +147,26 @@ impl Writer for Json {
 
     fn finite(&mut self, value: f64) {
         // The shortest digits that read back as the same number; always with a point or an exponent.
-        // Writing to memory cannot fail.
-        drop(write!(self.0, "{value:?}"));
+        self.put(zmij::Buffer::new().format_finite(value).as_bytes());
     }
 
     fn text(&mut self, value: &str) {
+        self.0.reserve(value.len() + 2);
         self.0.push(b'"');
-        let mut rest = value.as_bytes();
-        // Whole runs at once: most texts are one.
-        while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
-            let (run, tail) = rest.split_at(at);
-            self.put(run);
-            let Some((byte, after)) = tail.split_first() else { break };
-            rest = after;
-            match byte {
-                b'"' => self.put(b"\\\""),
-                b'\\' => self.put(b"\\\\"),
-                b'\n' => self.put(b"\\n"),
-                b'\r' => self.put(b"\\r"),
-                b'\t' => self.put(b"\\t"),
-                other => self.put(format!("\\u{other:04x}").as_bytes()),
-            }
-        }
-        self.put(rest);
+        escape(value.as_bytes(), &mut self.0);
+        self.0.push(b'"');
+    }
+
+    fn open_text(&mut self) -> usize {
+        self.0.push(b'"');
+        self.0.len()
+    }
+
+    fn part(&mut self, text: &str) {
+        escape(text.as_bytes(), &mut self.0);
+    }
+
+    fn close_text(&mut self, _opened: usize) {
         self.0.push(b'"');
     }
 
@@ -184,9 +200,73 @@ impl Writer for Json {
         self.0.push(b':');
     }
 
+    fn known(&mut self, key: &Key) {
+        self.comma();
+        self.put(key.json.as_bytes());
+    }
+
     fn close_map(&mut self) {
         self.0.push(b'}');
     }
+
+    fn members(&mut self, written: &[u8]) {
+        if !written.is_empty() {
+            self.comma();
+            self.put(written);
+        }
+    }
+}
+
+/// Appends text as JSON strings have it.
+fn escape(mut rest: &[u8], out: &mut Vec<u8>) {
+    while let Some(at) = special(rest) {
+        let (run, tail) = rest.split_at(at);
+        out.extend_from_slice(run);
+        let Some((byte, after)) = tail.split_first() else { break };
+        rest = after;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            other => {
+                let digit = |value| char::from_digit(u32::from(value), 16).map_or(b'0', |digit| digit as u8);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(other >> 4), digit(other & 15)]);
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// The place of the first byte that a JSON string may not have as it is: below space, `"` or `\`.
+fn special(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let marks = marks(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return Some(at * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let start = text.len() - rest.len();
+    // The last few as one word as well: spaces, which nothing is wrong with, fill it up.
+    let mut word = [b' '; 8];
+    word.get_mut(..rest.len())?.copy_from_slice(rest);
+    let marks = marks(u64::from_le_bytes(word));
+    (marks != 0).then(|| start + marks.trailing_zeros() as usize / 8)
+}
+
+/// The highest bit of each special byte. Bytes above the lowest marked one may be marked by mistake; the lowest one is right.
+const fn marks(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zeros(word ^ (ONES * b'"' as u64));
+    let slash = zeros(word ^ (ONES * b'\\' as u64));
+    (control | quote | slash) & HIGH
 }
 
 /// Pickle opcodes.
@@ -210,10 +290,12 @@ impl Pickle {
 }
 
 impl Writer for Pickle {
-    fn new() -> Self {
-        let mut bytes = Vec::with_capacity(1024);
-        bytes.extend_from_slice(&[0x80, 2]);
-        Self(bytes)
+    const FORM: usize = 1;
+
+    fn over(mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        memory.extend_from_slice(&[0x80, 2]);
+        Self(memory)
     }
 
     fn finish(mut self) -> Vec<u8> {
@@ -223,6 +305,14 @@ impl Writer for Pickle {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn since(&self, length: usize) -> &[u8] {
+        self.0.get(length..).unwrap_or_default()
+    }
+
+    fn cut(&mut self, length: usize) {
+        self.0.truncate(length);
     }
 
     fn none(&mut self) {
@@ -257,6 +347,22 @@ impl Writer for Pickle {
         self.put(value.as_bytes());
     }
 
+    fn open_text(&mut self) -> usize {
+        self.put(&[b'X', 0, 0, 0, 0]);
+        self.0.len()
+    }
+
+    fn part(&mut self, text: &str) {
+        self.put(text.as_bytes());
+    }
+
+    fn close_text(&mut self, opened: usize) {
+        let length = (self.0.len() - opened) as u32;
+        if let Some(place) = self.0.get_mut(opened - 4..opened) {
+            place.copy_from_slice(&length.to_le_bytes());
+        }
+    }
+
     fn item(&mut self) {}
 
     fn open_list(&mut self) {
@@ -283,7 +389,15 @@ impl Writer for Pickle {
         self.text(name);
     }
 
+    fn known(&mut self, key: &Key) {
+        self.text(key.name);
+    }
+
     fn close_map(&mut self) {
         self.0.push(b'u');
+    }
+
+    fn members(&mut self, written: &[u8]) {
+        self.put(written);
     }
 }

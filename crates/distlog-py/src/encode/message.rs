@@ -1,0 +1,141 @@
+//! `msg % args`: the text of a record.
+//!
+//! What nearly every call is made of, `%s` and `%d` with texts and numbers, is written straight into the message. Everything else is
+//! rendered by Python, which knows all of it; where that raises, the text is `msg` and `format_error` says why.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt, PyString, PyTuple};
+
+use super::stamp;
+use super::value::{Encoder, error_name, plain_text, type_name};
+use super::writer::Writer;
+
+/// Templates and arguments of more bytes than this are Python's, and so is a message of more than [`MAX_QUICK`].
+const MAX_PART: usize = 2_048;
+const MAX_QUICK: usize = 8_192;
+
+/// `msg % args` as a logging call means it, and what went wrong with it.
+pub(crate) fn render<W: Writer>(
+    encoder: &Encoder<'_, W>,
+    msg: &Bound<'_, PyAny>,
+    args: Option<&Bound<'_, PyAny>>,
+) -> (String, Option<String>) {
+    let text = match msg.cast_exact::<PyString>() {
+        Ok(text) => text.clone(),
+        Err(_) if encoder.is_careful() => return (format!("<{}>", type_name(msg)), None),
+        Err(_) => match msg.str() {
+            Ok(text) => text,
+            Err(error) => {
+                return (encoder.unrepresentable(&type_name(msg), &error), Some(told(encoder, &error)));
+            }
+        },
+    };
+    let Some(args) = args.filter(|args| args.is_truthy().unwrap_or(true)) else {
+        return (plain_text(&text), None);
+    };
+    if encoder.is_careful() && !are_plain(args) {
+        return (plain_text(&text), Some(encoder.excuse("its arguments").to_owned()));
+    }
+    match text.as_any().rem(args).and_then(|rendered| Ok(plain_text(&rendered.str()?))) {
+        Ok(rendered) => (rendered, None),
+        Err(error) => (plain_text(&text), Some(told(encoder, &error))),
+    }
+}
+
+/// The message of a record that renders it in a way of its own.
+pub(crate) fn own(record: &Bound<'_, PyAny>) -> Option<String> {
+    let text = record.call_method0(intern!(record.py(), "getMessage")).ok()?;
+    text.cast::<PyString>().ok().map(plain_text)
+}
+
+impl<'py, W: Writer> Encoder<'py, W> {
+    /// Writes the message as text, if it is of the usual kind; otherwise nothing is written.
+    pub(crate) fn usual_message(
+        &mut self,
+        record: &Bound<'py, PyAny>,
+        msg: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+    ) -> bool {
+        let (Ok(msg), Ok(args)) = (msg.cast_exact::<PyString>(), args.cast_exact::<PyTuple>()) else {
+            return false;
+        };
+        if !stamp::is_ordinary(record) {
+            return false;
+        }
+        let Some(template) = self.short(msg) else { return false };
+        let start = self.out.len();
+        let opened = self.out.open_text();
+        if args.is_empty() {
+            self.out.part(&template);
+        } else if self.formatted(&template, args).is_none() {
+            self.out.cut(start);
+            return false;
+        }
+        self.out.close_text(opened);
+        true
+    }
+
+    fn formatted(&mut self, template: &str, args: &Bound<'py, PyTuple>) -> Option<()> {
+        let start = self.out.len();
+        let mut args = args.iter_borrowed();
+        let mut rest = template;
+        while let Some(at) = rest.find('%') {
+            self.out.part(rest.get(..at)?);
+            match rest.as_bytes().get(at + 1)? {
+                b'%' => self.out.part("%"),
+                kind @ (b's' | b'd') => {
+                    let value = args.next()?;
+                    self.argument(&value, *kind == b's')?;
+                }
+                _ => return None,
+            }
+            if self.out.len() - start > MAX_QUICK {
+                return None;
+            }
+            rest = rest.get(at + 2..)?;
+        }
+        self.out.part(rest);
+        args.next().is_none().then_some(())
+    }
+
+    /// An argument of `%s` or, without `any`, of `%d`.
+    fn argument(&mut self, value: &Bound<'py, PyAny>, any: bool) -> Option<()> {
+        if value.is_exact_instance_of::<PyInt>() {
+            self.out.part(itoa::Buffer::new().format(value.extract::<i64>().ok()?));
+        } else if !any {
+            return None;
+        } else if let Ok(text) = value.cast_exact::<PyString>() {
+            let text = self.short(text)?;
+            self.out.part(&text);
+        } else if value.is_none() {
+            self.out.part("None");
+        } else if let Ok(truth) = value.cast_exact::<PyBool>() {
+            self.out.part(if truth.is_true() { "True" } else { "False" });
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    /// The text, unless it is long or has lone surrogates.
+    fn short<'a>(&self, text: &'a Bound<'py, PyString>) -> Option<std::borrow::Cow<'a, str>> {
+        if text.len().ok()? > MAX_PART { None } else { text.to_cow().ok() }
+    }
+}
+
+fn told<W: Writer>(encoder: &Encoder<'_, W>, error: &PyErr) -> String {
+    encoder.pass_on(error);
+    format!("{}: {}", error_name(encoder.py, error), encoder.said_by(error.value(encoder.py).as_any()))
+}
+
+/// Whether rendering these arguments runs no code of theirs.
+fn are_plain(args: &Bound<'_, PyAny>) -> bool {
+    let Ok(args) = args.cast::<PyTuple>() else { return false };
+    args.iter().all(|arg| {
+        let module = arg.get_type().module().map(|name| plain_text(&name)).unwrap_or_default();
+        let name = arg.get_type().name().map(|name| plain_text(&name)).unwrap_or_default();
+        module == "builtins"
+            && matches!(name.as_str(), "str" | "int" | "float" | "bool" | "NoneType" | "bytes")
+    })
+}
