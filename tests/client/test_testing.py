@@ -125,6 +125,11 @@ class TestCaptured:
             log.info("alone")
             order(4)
         assert captured.outline() == ["alone", {"order 4": ["got it", {"reserve": ["asking\nthe warehouse"]}]}]
+        with capture() as several, task("several"):
+            for number in range(3):
+                log.info("%d", number)
+        several.records.reverse()
+        assert several.goal("several").messages() == ["0", "1", "2"]
         captured.records.reverse()
         assert captured.goal("order 4").outline() == {"order 4": ["got it", {"reserve": ["asking\nthe warehouse"]}]}
 
