@@ -9,6 +9,7 @@ __all__ = [
     "Number",
     "Sender",
     "Sequence",
+    "Signs",
     "__version__",
     "chain_factory",
     "describe",
@@ -64,6 +65,11 @@ class Sequence:
 class Number:
     def __new__(cls, value: int | None = None) -> Number: ...
     def of(self, sequence: Sequence) -> int: ...
+
+@final
+class Signs:
+    def __new__(cls, signs: list[str], names: list[str], cards: bool) -> Signs: ...
+    def are_in(self, body: bytes) -> bool: ...
 
 @final
 class Forest:

@@ -25,6 +25,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Callable, Optional, Union
 
+from distlog import _distlog
+
 __all__ = ["DEFAULT_KEYS", "DEFAULT_SAFE", "HIDDEN", "Redaction", "redaction"]
 
 HIDDEN = "<hidden>"
@@ -39,7 +41,7 @@ DEFAULT_KEYS = _set(
     """
     password passwords passwd passphrase passphrases pwd secret secrets token auth authorization authentication
     api_key api_keys access_key private_key private_keys secret_key signing_key encryption_key
-    credential credentials cookie cookies session_id session_key session_token csrf xsrf jwt bearer otp
+    pgpassword pgpasswd credential credentials cookie cookies session_id session_key session_token csrf xsrf jwt bearer otp
     ssn social_security credit_card card_number cvv cvc
     """
 )
@@ -104,7 +106,6 @@ _PATTERNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 #: Digits in groups that may be the number of a payment card.
 _DIGITS = re.compile(r"(?<![\w.+-])[2-6](?:[ -]?\d){12,15}(?![\w+-])(?!\.\d)")
-_AS_DIGITS, _DIGITS_IN_A_ROW = bytes(48 if 48 <= byte < 58 else 120 for byte in range(256)), b"0" * 13
 _CARD = re.compile(
     r"4\d{12}(?:\d{3})?|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
 )
@@ -135,7 +136,10 @@ class Redaction:
         self.defaults = defaults
         self._joined = frozenset("".join(_words(key)) for key in self.keys)
         shortest = [one for one in self._joined if not any(other in one for other in self._joined - {one})]
-        self._signs = tuple(one.encode() for one in shortest)
+        self._signs = _distlog.Signs(_SIGNS if defaults else [], shortest, defaults)
+        #: Whether every message is taken apart, since nobody can tell from outside.
+        plain = all(len(one) > 1 and one.isascii() for one in shortest)
+        self._looks_closely = bool(callback is not None or self.patterns or not plain)
         self.hides = lru_cache(4096)(self._hides)
 
     def text(self, text: str) -> tuple[str, int]:
@@ -171,18 +175,7 @@ class Redaction:
 
     def _is_clean(self, body: bytes) -> bool:
         """Whether there cannot be anything to hide. May say no for nothing."""
-        if self.callback is not None or self.patterns:
-            return False
-        lower = body.lower().replace(b"processname", b"")
-        if _has(lower.translate(None, b"_-. "), self._signs):
-            return False
-        if not self.defaults:
-            return True
-        # Long numbers that every record has.
-        start, end = lower.find(b'"relativecreated":'), lower.find(b'"threadname":')
-        if 0 <= start < end < start + 80:
-            lower = lower[:start] + lower[end:]
-        return not _has(lower, _SIGNS) and _DIGITS_IN_A_ROW not in lower.translate(_AS_DIGITS, b" -")
+        return not self._looks_closely and not self._signs.are_in(body)
 
     def _record(self, read: Callable[[], Any]) -> dict[str, Any] | None:
         """The record without what shall be hidden; ``None`` if nothing was."""
@@ -393,7 +386,7 @@ class _Walk:
 #: Ids of goals, which may look like anything.
 _IDS = frozenset([("context", "key"), ("goal", "link")])
 _COMPILED = tuple((re.compile(pattern, re.DOTALL), signs) for pattern, signs in _PATTERNS)
-_SIGNS = tuple(sign.encode() for _, signs in _PATTERNS for sign in signs)
+_SIGNS = [sign for _, signs in _PATTERNS for sign in signs]
 
 
 def _rendered(before: dict[str, Any], fields: dict[str, Any]) -> str | None:
@@ -424,13 +417,6 @@ def redaction(given: Any) -> Redaction | None:
     if isinstance(given, Iterable):
         return Redaction(keys=given)
     raise ValueError(f"it is True, names of fields, a Redaction or a mapping of its arguments, not {given!r}")
-
-
-def _has(text: bytes, signs: tuple[bytes, ...]) -> bool:
-    for sign in signs:  # noqa: SIM110 - half the time of any()
-        if sign in text:
-            return True
-    return False
 
 
 def _names(option: str, names: Iterable[str]) -> list[str]:

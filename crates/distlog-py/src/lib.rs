@@ -2,7 +2,8 @@
 //!
 //! [`handler`] takes records from `logging`; [`encode`] turns them into bytes on the calling thread; [`sender`] hands them to the
 //! transport's thread, which never needs the interpreter; [`goals`] reads goal ids and puts trees together for tests;
-//! [`site`] finds where in the program a record comes from, [`record`] makes records. Everything a user sees is in `python/distlog`.
+//! [`site`] finds where in the program a record comes from, [`record`] makes records, [`redact`] sees whether there is something to
+//! hide. Everything a user sees is in `python/distlog`.
 //!
 //! Rules: no lock is held across a call into Python, and nothing that may wait holds the interpreter's lock.
 
@@ -10,6 +11,7 @@ mod encode;
 mod goals;
 mod handler;
 mod record;
+mod redact;
 mod sender;
 mod site;
 
@@ -28,6 +30,8 @@ mod _distlog {
     use super::handler::{Core, settled};
     #[pymodule_export]
     use super::record::{chain_factory, make_record};
+    #[pymodule_export]
+    use super::redact::Signs;
     #[pymodule_export]
     use super::sender::{Sender, forked};
     #[pymodule_export]
