@@ -179,6 +179,14 @@ def test_the_rest_stays(collector: Any, hiding: Any) -> None:
     assert (clean["n"], clean["f"], clean["u"]) == (10**30, 1e-7, "ä\u2028\x00")
 
 
+def test_what_the_documentation_says(collector: Any, hiding: Any) -> None:
+    hiding()
+    log.warning("login of %s with password=%s", "ann", "hunter2", extra={"api_key": "abc-123"})
+    (record,) = collector.wait(1)
+    assert record["message"] == "login of ann with password=<hidden>"
+    assert (record["args"], record["api_key"], record["redacted"]) == (["ann", "<hidden>"], "<hidden>", 3)
+
+
 def test_the_record_itself_is_not_touched(collector: Any, hiding: Any, caplog: pytest.LogCaptureFixture) -> None:
     hiding()
     fields = {"password": SECRET, "deep": {"token": SECRET}}
