@@ -83,6 +83,7 @@ def configure(
     the same stays, and there is never a second handler. A handler for the same endpoint that the root logger has already is taken over.
     Other handlers stay as they are. Threads may call it at the same time.
 
+    ``accelerate`` gives loggers native methods; see ``docs/accelerate.md``.
     ``queue_bytes`` and ``flush_timeout`` are those of ``ZmqHandler``. ``capture_warnings`` and ``capture_exceptions`` also log what
     ``warnings.warn`` shows and what nobody catches. ``rate_limit`` is how many records a second one call site may send (``100``, ``"600/m"``), and
     ``keep_debug`` how many records below INFO each goal keeps for the case that it fails, instead of sending them; both also take the
@@ -98,7 +99,7 @@ def configure(
         arguments["redact"] = options.REDACT.chosen(redact)
     options.ACKS.chosen(acks)
     options.SPOOL.chosen(spool)
-    options.ACCELERATE.chosen(accelerate or None)
+    native_methods = options.ACCELERATE.chosen(accelerate or None)
     hooks = {options.WARNINGS: capture_warnings, options.EXCEPTIONS: capture_exceptions}
     switches = {option.name: option.chosen(argument) for option, argument in hooks.items()}
     limits = {"RateLimit": options.RATE_LIMIT.chosen(rate_limit), "KeepDebug": options.KEEP_DEBUG.chosen(keep_debug)}
@@ -108,6 +109,7 @@ def configure(
         install()
         _limit(handler, limits)
         _switch(**switches)
+        _accelerate(native_methods)
     return handler
 
 
@@ -184,6 +186,14 @@ def _switch(capture_warnings: bool, capture_exceptions: bool) -> None:
             switch: Callable[[bool], None] = getattr(uncaught, name)
             switch(enabled)
             _switched.add(name)
+
+
+def _accelerate(enabled: bool) -> None:
+    if enabled or "accelerate" in _switched:
+        from distlog import accelerate
+
+        (accelerate.start if enabled else accelerate.stop)()
+        _switched.add("accelerate")
 
 
 _switched: set[str] = set()

@@ -44,6 +44,15 @@ def open_goal() -> None:
     assert logging.getLogRecordFactory().__module__ == "distlog._distlog", logging.getLogRecordFactory()
 
 
+def accelerated() -> None:
+    """Native methods at every logger, and the factory."""
+    open_goal()
+    from distlog import accelerate
+
+    accelerate.start()
+    assert type(logging.getLogger()) is accelerate.RootLogger
+
+
 def handler_on_root() -> Callable[[], None]:
     """A handler of its own for each case, since many close whatever they find."""
     import distlog
@@ -67,6 +76,8 @@ MODES: dict[str, tuple[Callable[[], None], Callable[[], Callable[[], None]]]] = 
     "without": (nothing, without),
     "imported": (import_only, without),
     "factory+handler": (open_goal, handler_on_root),
+    "accelerated": (accelerated, without),
+    "accelerated+handler": (accelerated, handler_on_root),
 }
 
 

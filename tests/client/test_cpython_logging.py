@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 INTERPRETERS = [sys.executable, *filter(None, os.environ.get("CPYTHON", "").split(":"))]
 MEASURE = "without"
 #: What each mode shows is in ``cpython_logging.py``.
-MODES = ["imported", "factory+handler"]
+MODES = ["imported", "factory+handler", "accelerated", "accelerated+handler"]
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("test") is None or importlib.util.find_spec("test.test_logging") is None,
@@ -77,9 +77,10 @@ def test_nothing_new_is_wrong(results: Any, interpreter: str, mode: str) -> None
     assert found["run"] > 190
 
 
+@pytest.mark.parametrize("mode", ["factory+handler", "accelerated+handler"])
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
-def test_the_handler_was_there(results: Any, interpreter: str) -> None:
+def test_the_handler_was_there(results: Any, interpreter: str, mode: str) -> None:
     """Hundreds of the suite's records went through ours, and all arrived."""
-    sent = results[interpreter, "factory+handler"]["sent"]
+    sent = results[interpreter, mode]["sent"]
     assert sent.pop("sent") > 400
     assert set(sent.values()) == {0}, sent

@@ -2,11 +2,12 @@
 //!
 //! [`handler`] takes records from `logging`; [`encode`] turns them into bytes on the calling thread; [`sender`] hands them to the
 //! transport's thread, which never needs the interpreter; [`goals`] reads goal ids and puts trees together for tests;
-//! [`site`] finds where in the program a record comes from, [`record`] makes records, [`redact`] sees whether there is something to
-//! hide. Everything a user sees is in `python/distlog`.
+//! [`site`] finds where in the program a record comes from, [`record`] makes records, [`calls`] are the methods of accelerated loggers,
+//! [`redact`] sees whether there is something to hide. Everything a user sees is in `python/distlog`.
 //!
 //! Rules: no lock is held across a call into Python, and nothing that may wait holds the interpreter's lock.
 
+mod calls;
 mod encode;
 mod goals;
 mod handler;
@@ -20,6 +21,8 @@ use pyo3::prelude::*;
 /// The module `distlog._distlog`.
 #[pymodule]
 mod _distlog {
+    #[pymodule_export]
+    use super::calls::{Levels, forget_logger, register_loggers};
     #[pymodule_export]
     use super::encode::stamp::{register_context, stamp_of};
     #[pymodule_export]

@@ -79,16 +79,12 @@ pub(crate) fn make_record<'py>(
     let py = name.py();
     let none = py.None().into_bound(py);
     let (func, sinfo) = (func.unwrap_or(&none), sinfo.unwrap_or(&none));
-    let call = Call { name, level, pathname, lineno, msg, args, exc_info, func, sinfo };
-    let stamp = stamp::current(py);
-    let previous =
-        PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.clone_ref(py));
-    let record = match previous {
-        Some(factory) => call.given_to(factory.bind(py), kwargs)?,
-        None => call.record(kwargs)?,
-    };
-    record.setattr(intern!(py, "_distlog"), stamp)?;
-    Ok(record)
+    Call { name, level, pathname, lineno, msg, args, exc_info, func, sinfo }.stamped(kwargs)
+}
+
+/// Whether another factory makes the records.
+pub(crate) fn is_chained() -> bool {
+    PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 /// From now on this factory makes the records, and [`make_record`] only puts its stamp on them; `None`: its own.
@@ -104,19 +100,33 @@ pub(crate) fn chain_factory(factory: Option<Py<PyAny>>) {
 }
 
 /// The arguments of a record.
-struct Call<'a, 'py> {
-    name: &'a Bound<'py, PyAny>,
-    level: &'a Bound<'py, PyAny>,
-    pathname: &'a Bound<'py, PyAny>,
-    lineno: &'a Bound<'py, PyAny>,
-    msg: &'a Bound<'py, PyAny>,
-    args: &'a Bound<'py, PyAny>,
-    exc_info: &'a Bound<'py, PyAny>,
-    func: &'a Bound<'py, PyAny>,
-    sinfo: &'a Bound<'py, PyAny>,
+pub(crate) struct Call<'a, 'py> {
+    pub(crate) name: &'a Bound<'py, PyAny>,
+    pub(crate) level: &'a Bound<'py, PyAny>,
+    pub(crate) pathname: &'a Bound<'py, PyAny>,
+    pub(crate) lineno: &'a Bound<'py, PyAny>,
+    pub(crate) msg: &'a Bound<'py, PyAny>,
+    pub(crate) args: &'a Bound<'py, PyAny>,
+    pub(crate) exc_info: &'a Bound<'py, PyAny>,
+    pub(crate) func: &'a Bound<'py, PyAny>,
+    pub(crate) sinfo: &'a Bound<'py, PyAny>,
 }
 
 impl<'py> Call<'_, 'py> {
+    /// What [`make_record`] gives.
+    pub(crate) fn stamped(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.name.py();
+        let stamp = stamp::current(py);
+        let previous =
+            PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.clone_ref(py));
+        let record = match previous {
+            Some(factory) => self.given_to(factory.bind(py), kwargs)?,
+            None => self.record(kwargs)?,
+        };
+        record.setattr(intern!(py, "_distlog"), stamp)?;
+        Ok(record)
+    }
+
     /// A record of distlog's class, without a stamp.
     fn record(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.name.py();
@@ -139,7 +149,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// What this factory makes of the arguments.
-    fn given_to(
+    pub(crate) fn given_to(
         &self,
         factory: &Bound<'py, PyAny>,
         kwargs: Option<&Bound<'py, PyDict>>,

@@ -220,7 +220,8 @@ impl Names {
     }
 }
 
-type Build = BuildHasherDefault<Mixer>;
+/// For tables that are keyed by addresses.
+pub(crate) type Build = BuildHasherDefault<Mixer>;
 type Key = (usize, i32);
 type Sites = HashMap<Key, Arc<Site>, Build>;
 
@@ -254,7 +255,7 @@ impl Table {
 
 /// Mixes an address and an offset. Nobody outside chooses them, so no more is needed.
 #[derive(Default)]
-struct Mixer(u64);
+pub(crate) struct Mixer(u64);
 
 impl Hasher for Mixer {
     fn finish(&self) -> u64 {
