@@ -41,7 +41,8 @@ Runs a Python program and sends what it logs to a distlogd, in one goal that is 
   --accelerate           native logging methods            DISTLOG_ACCELERATE
   --capture-warnings     log what warnings.warn shows      DISTLOG_CAPTURE_WARNINGS
   --capture-exceptions   log what nobody caught            DISTLOG_CAPTURE_EXCEPTIONS
-  --propagate            goals follow work into threads and pools
+  --propagate            goals follow work into threads, pools and processes
+  --integrations         goals cross to other services by the libraries that the program uses
   --name TEXT            the goal's title, instead of the program's name
   --no-goal              no goal around the program
   --version, --help
@@ -70,6 +71,7 @@ class Order(NamedTuple):
     name: str
     goal: bool
     propagate: bool
+    integrations: bool
 
 
 class ProgramHandler(ZmqHandler):
@@ -157,6 +159,10 @@ def main(arguments: list[str]) -> int:
         from distlog.threads import propagate
 
         propagate()
+    if order.integrations:
+        from distlog.integrations import automatic
+
+        automatic.install()
     return _run(order)
 
 
@@ -169,7 +175,7 @@ def resume() -> None:
 
 def _order(arguments: list[str]) -> Order | int:
     """What to run; an exit code if there is nothing to."""
-    rest, name, flags = list(arguments), "", {"--no-goal": False, "--propagate": False}
+    rest, name, flags = list(arguments), "", {"--no-goal": False, "--propagate": False, "--integrations": False}
     endpoint: str | None = None
     while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
         word, equals, value = rest.pop(0).partition("=")
@@ -200,7 +206,8 @@ def _order(arguments: list[str]) -> Order | int:
         return _refused({"-m": "-m needs a module", "-c": "-c needs a command"}.get(kind, "nothing to run"))
     target = rest.pop(0)
     name = name or {"-m": target, "-c": "-c"}.get(kind) or os.path.basename(os.path.abspath(target))
-    return Order(kind, target, rest, endpoint, name, not flags["--no-goal"], flags["--propagate"])
+    goal, propagate, integrations = not flags["--no-goal"], flags["--propagate"], flags["--integrations"]
+    return Order(kind, target, rest, endpoint, name, goal, propagate, integrations)
 
 
 def _refused(reason: str) -> int:

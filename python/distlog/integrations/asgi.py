@@ -16,7 +16,7 @@ from collections.abc import Awaitable, MutableMapping
 from typing import Any, Callable, Union
 
 from distlog.integrations.headers import Caller, comes_from_near
-from distlog.integrations.served import Exclude, Served, excluding
+from distlog.integrations.served import SEEN, Exclude, Served, excluding
 
 __all__ = ["GoalMiddleware"]
 
@@ -56,9 +56,11 @@ class GoalMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
-        if kind not in ("http", "websocket") or self._excludes(scope.get("path", "")):
+        if kind not in ("http", "websocket") or SEEN in scope or self._excludes(scope.get("path", "")):
             await self.app(scope, receive, send)
             return
+        # Of two of these around one application, the outer one counts.
+        scope[SEEN] = True
         served = self._served(scope)
         exchange = _Http(served, receive, send) if kind == "http" else _Websocket(served, receive, send)
         served.begin(work_may_follow=True)
@@ -152,11 +154,12 @@ class _Websocket:
 
 
 def _getter(scope: Scope) -> Callable[[str], str | None]:
-    headers: dict[str, str] = {}
-    for name, value in scope.get("headers") or ():
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
-    return headers.get
+    def get(wanted: str) -> str | None:
+        name = wanted.encode("latin-1")
+        found = [value.decode("latin-1") for key, value in scope.get("headers") or () if key.lower() == name]
+        return ",".join(found) if found else None
+
+    return get
 
 
 def _route(app: Any, scope: Scope) -> str | None:

@@ -8,7 +8,10 @@ from typing import Any, Callable, Union
 
 from distlog.context import Task, _Carried, _context, import_task
 
-__all__ = ["Exclude", "Served", "excluding"]
+__all__ = ["SEEN", "Exclude", "Served", "excluding"]
+
+#: What a scope or an environ has when its request is a goal already.
+SEEN = "distlog.goal"
 
 Exclude = Union[str, Iterable[str], Callable[[str], bool]]
 

@@ -10,9 +10,9 @@ Redirects are requests of their own, with headers of their own or none.
 
 from __future__ import annotations
 
-import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import BaseHandler, HTTPHandler, HTTPSHandler, Request
 
 from distlog.integrations.headers import Hosts, Rule
 from distlog.integrations.patching import Patches
@@ -25,13 +25,13 @@ _patches = Patches()
 _NOTE = "_distlog"
 
 
-class GoalHandler(urllib.request.BaseHandler):
+class GoalHandler(BaseHandler):
     """What to give to ``build_opener``: it adds the headers to each request."""
 
     def __init__(self, *, only: Hosts = None, except_: Hosts = ()) -> None:
         self._rule = Rule(only, except_)
 
-    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+    def http_request(self, request: Request) -> Request:
         """Add the headers."""
         _write(self._rule, request)
         return request
@@ -43,7 +43,7 @@ def install(*, only: Hosts = None, except_: Hosts = (), goal: bool = False) -> N
     """Do it for all openers of this process, ``urlopen`` included. A second call changes nothing."""
     rule = Rule(only, except_, goal)
 
-    def send(original: Any, self: Any, request: urllib.request.Request) -> Any:
+    def send(original: Any, self: Any, request: Request) -> Any:
         before: Written | None = request.__dict__.get(_NOTE)
         if before is not None and before.serves(request):
             before.is_fresh = False
@@ -56,9 +56,7 @@ def install(*, only: Hosts = None, except_: Hosts = (), goal: bool = False) -> N
             sent.answered(response.status)
             return response
 
-    _patches.install(
-        [(urllib.request.HTTPHandler, "http_open", send), (urllib.request.HTTPSHandler, "https_open", send)]
-    )
+    _patches.install([(HTTPHandler, "http_open", send), (HTTPSHandler, "https_open", send)])
 
 
 def uninstall() -> None:
@@ -66,7 +64,7 @@ def uninstall() -> None:
     _patches.uninstall()
 
 
-def _write(rule: Rule, request: urllib.request.Request) -> Written:
+def _write(rule: Rule, request: Request) -> Written:
     before: Written | None = request.__dict__.get(_NOTE)
     for name, value in before.added.items() if before is not None else ():
         if request.unredirected_hdrs.get(name.capitalize()) == value:

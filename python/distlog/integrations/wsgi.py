@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Union
 
 from distlog.integrations.headers import Caller, comes_from_near
-from distlog.integrations.served import Exclude, Served, excluding
+from distlog.integrations.served import SEEN, Exclude, Served, excluding
 
 __all__ = ["GoalMiddleware"]
 
@@ -48,8 +48,10 @@ class GoalMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        if self._excludes(_path(environ)):
+        if SEEN in environ or self._excludes(_path(environ)):
             return self.app(environ, start_response)
+        # Of two of these around one application, the outer one counts.
+        environ[SEEN] = True
         served = self._served(environ)
 
         def start_in_goal(status: str, *rest: Any) -> Any:
