@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import pickle
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from distlog.context import Task, _context, _Wrapped, import_task
+from distlog.stamp import install
 
 __all__ = ["Job", "carry"]
 
@@ -55,18 +58,52 @@ class Run:
     def __init__(self, process: Any, goal: Task | None) -> None:
         self.process = process
         run = functools.partial(type(process).run, process)
-        self.job = Job.of(run, goal) if goal is None else Job(run, goal.get_foreign_task(), _name_of(process))
-        self.setup = _setup()
+        self.job = run if goal is None else Job(run, goal.get_foreign_task(), _name_of(process))
+        self.setup: Setup | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """On the way to a process that has nothing yet."""
+        return {**self.__dict__, "setup": Setup()}
 
     def __call__(self) -> None:
         """Run."""
         self.process.__dict__.pop("run", None)
         try:
-            _set_up(self.setup)
+            if self.setup is not None:
+                self.setup.take_over()
         except Exception:
             # A job is done without records rather than not at all.
             pass
         self.job()
+
+
+class Setup:
+    """How this process logs, for a child that starts with an empty interpreter: handlers with all that belongs to them, and the level."""
+
+    def __init__(self) -> None:
+        root = logging.getLogger()
+        self.level = root.level
+        accelerate: Any = sys.modules.get("distlog.accelerate")
+        self.is_accelerated = accelerate is not None and accelerate.is_on()
+        self.handlers = [pickled for pickled in map(_pickled, root.handlers) if pickled is not None]
+
+    def take_over(self) -> None:
+        """Log as the parent does, unless the child has been set up by itself."""
+        from distlog.handler import ZmqHandler
+        from distlog.threads import propagate
+
+        propagate()
+        root = logging.getLogger()
+        if not self.handlers or any(isinstance(handler, ZmqHandler) for handler in root.handlers):
+            return
+        for pickled in self.handlers:
+            root.addHandler(pickle.loads(pickled))
+        root.setLevel(self.level)
+        install()
+        if self.is_accelerated:
+            from distlog import accelerate
+
+            accelerate.start()
 
 
 def carry(change: Change) -> None:
@@ -166,27 +203,11 @@ def _has_processes(pool: Any) -> bool:
     return not isinstance(pool, ThreadPool)
 
 
-def _setup() -> dict[str, Any] | None:
-    """What a child needs to send as this process does: the arguments of ``configure()``."""
+def _pickled(handler: logging.Handler) -> bytes | None:
+    """A handler of distlog's as bytes. One that cannot be pickled, as with a callback of its own, is rather left out than half there."""
     from distlog.handler import ZmqHandler
 
-    root = logging.getLogger()
-    for handler in root.handlers:
-        if isinstance(handler, ZmqHandler) and isinstance(handler.endpoint, str):
-            return {
-                "endpoint": handler.endpoint,
-                "system": handler.system,
-                "level": root.level,
-                **handler._arguments,
-            }
-    return None
-
-
-def _set_up(setup: dict[str, Any] | None) -> None:
-    from distlog.handler import ZmqHandler
-    from distlog.settings import configure
-    from distlog.threads import propagate
-
-    propagate()
-    if setup is not None and not any(isinstance(handler, ZmqHandler) for handler in logging.getLogger().handlers):
-        configure(**setup)
+    try:
+        return pickle.dumps(handler) if isinstance(handler, ZmqHandler) else None
+    except Exception:
+        return None

@@ -27,6 +27,12 @@ def work(number):
         pass
     return number
 
+def tell():
+    log.info("first %s", type(log).__name__, extra={"password": "4711"})
+    log.debug("nothing")
+    for _ in range(5):
+        log.info("again")
+
 def fail():
     raise LookupError("nothing there")
 
@@ -189,3 +195,35 @@ def test_managers_are_no_goals(collector: Any, tmp_path: Path) -> None:
         manager.list([1]).append(2)
     """
     assert shape(tree_of(collector, tmp_path, source, "fork", 1)) == "all succeeded"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_children_send_as_their_parent_does(collector: Any, tmp_path: Path, method: str) -> None:
+    """Redaction, filters, the level and native methods go along."""
+    source = """
+    distlog.configure(os.environ["ENDPOINT"], level="INFO", system="T", redact=True, rate_limit="2/h", accelerate=True)
+    with distlog.task("all"):
+        process = method.Process(target=tell)
+        process.start()
+        process.join()
+    """
+    tree = tree_of(collector, tmp_path, source, method, 2)
+    assert shape(tree) == ["all succeeded", "tell succeeded"]
+    records = [record for record in collector.records() if record["funcName"] == "tell" and "goal" not in record]
+    assert [record["message"] for record in records] == ["first Logger", "again", "again"]
+    assert "4711" not in str(collector.records())
+    assert records[0]["password"] != "4711" and {record["topic"] for record in records} == {"TLJ"}
+
+
+def test_what_cannot_go_along_is_left_out(collector: Any, tmp_path: Path) -> None:
+    """A callback that hides secrets and cannot be pickled: nothing is sent rather than the secrets; the job is done."""
+    source = """
+    distlog.configure(os.environ["ENDPOINT"], redact={"callback": lambda path, value: value})
+    with distlog.task("all"):
+        process = method.Process(target=tell)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    """
+    tree = tree_of(collector, tmp_path, source, "spawn", 1)
+    assert [child["status"] for child in tree["children"]] == ["awaited"]
