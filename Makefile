@@ -53,8 +53,9 @@ lint: build  ## clippy, rustfmt, ruff, mypy: complaints are errors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed  ## rustfmt and ruff, in place
+format: $(VENV)/.installed  ## rustfmt, ruff and docs/api.md, in place
 	cargo fmt --all
+	$(BIN)/python tests/client/api_page.py
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix --quiet . || true
 

@@ -114,6 +114,21 @@ def section(lines: list[Run], about: Run) -> list[str]:
     return text + missing(lines) + versions()
 
 
+def summary(lines: list[Run]) -> list[str]:
+    """What a reader in a hurry wants: ours, the standard library, and the peers of each family."""
+    kinds = {"call": "a call", "error": "with a traceback", "goals": "a goal, begin and end"}
+    names = (*FORMS, "null", "file", "queue", "structlog call site", "eliot action", "opentelemetry", "2017 json")
+    rows = []
+    for name in names:
+        cells = [thread(lines, name, kind) for kind in kinds]
+        if name == "eliot action":
+            cells = [thread(lines, "eliot handler"), None, cells[2]]
+        shown = "eliot" if name == "eliot action" else NAMES[name]
+        if any(cell is not None for cell in cells):
+            rows.append([shown, *(number(cell) if cell is not None else "" for cell in cells)])
+    return table(("processor time of the calling thread, × NullHandler", *kinds.values()), rows)
+
+
 def calls(lines: list[Run]) -> list[str]:
     """The large table, cheapest first."""
     names = sorted((name for name in NAMES if thread(lines, name)), key=lambda name: thread(lines, name) or 0)

@@ -21,3 +21,12 @@ def document(results: Run) -> str:
     for part, about in measured:
         lines += part.section(about["lines"], about)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def performance(results: Run) -> str:
+    """The few figures that docs/performance.md shows."""
+    about = results.get("client")
+    if about is None:
+        return "Not measured yet.\n"
+    where = f"Measured on {about['date']}, commit {about['commit']}, Python {about['machine']['Python']}."
+    return "\n".join([*client_report.summary(about["lines"]), where]) + "\n"

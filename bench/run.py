@@ -9,6 +9,7 @@ import argparse
 import datetime
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from machine import commit, describe, foreign_cpu_seconds, target
 HERE = Path(__file__).parent
 RAW = HERE / "results.json"
 REPORT = HERE / "RESULTS.md"
+PAGE = HERE.parent / "docs/performance.md"
+FIGURES = re.compile("(?<=results.json -->\n).*(?=<!-- end of figures)", re.DOTALL)
+"""The place in that page for some of the figures."""
 ROUNDS = {"client": (3, 1), "daemon": (5, 2), "store": (3, 1)}
 """How often everything is measured: as a rule, and in a quick run."""
 
@@ -82,6 +86,8 @@ def write(results: dict[str, Any], quick: bool) -> None:
     raw, page = (target() / "bench-quick.json", target() / "bench-quick.md") if quick else (RAW, REPORT)
     raw.write_text(json.dumps(results, indent=1) + "\n")
     page.write_text(report.document(results))
+    if not quick:
+        PAGE.write_text(FIGURES.sub(lambda _: "\n" + report.performance(results) + "\n", PAGE.read_text()))
     print(f"written: {page}", file=sys.stderr)
 
 
