@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import sys
+import threading
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,8 +62,9 @@ class Quiet(WSGIRequestHandler):
 def main() -> None:
     """Serve on a free port of the loopback."""
     distlog.configure()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = make_server("127.0.0.1", 0, GoalMiddleware(Orders(Path(sys.argv[1]))), handler_class=Quiet)
+    # Not by an exception: a request may be in the middle.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 

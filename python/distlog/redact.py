@@ -129,8 +129,8 @@ class Redaction:
     ) -> None:
         if callback is not None and not callable(callback):
             raise ValueError(f"callback is a function of a path and a value, not {callback!r}")
-        self.keys = frozenset(_names("keys", keys)) | (DEFAULT_KEYS if defaults else frozenset())
-        self.safe = frozenset(_names("safe", safe)) | (DEFAULT_SAFE if defaults else frozenset())
+        self.keys: frozenset[str] = frozenset(_names("keys", keys)) | (DEFAULT_KEYS if defaults else frozenset())
+        self.safe: frozenset[str] = frozenset(_names("safe", safe)) | (DEFAULT_SAFE if defaults else frozenset())
         self.patterns = tuple(_compiled(one) for one in ([patterns] if isinstance(patterns, str) else patterns))
         self.callback = callback
         self.defaults = defaults

@@ -26,17 +26,22 @@ def post(address: str, body: str) -> int:
 def test_a_web_service_and_a_worker(daemon: Any, tmp_path: Path) -> None:
     """Three requests, two of them jobs: each is one tree over two processes; the failed job's tree has failed."""
     environment = {**os.environ, "DISTLOG_ENDPOINT": daemon.endpoint}
-    web = [sys.executable, "-m", "orders.web", str(tmp_path)]
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    web = [sys.executable, "-m", "orders.web", str(jobs)]
     with subprocess.Popen(web, cwd=EXAMPLES, env=environment, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        address = service.stdout.readline().strip()
-        orders = ['{"sku": "A-17", "count": 2}', '{"sku": "C-4", "count": 5}', "two of them"]
-        assert [post(address, order) for order in orders] == [202, 202, 400]
-        service.terminate()
-        assert service.wait(10) == 0
-    worker = [sys.executable, "-m", "orders.worker", str(tmp_path), "--once"]
+        try:
+            assert service.stdout is not None
+            address = service.stdout.readline().strip()
+            orders = ['{"sku": "A-17", "count": 2}', '{"sku": "C-4", "count": 5}', "two of them"]
+            assert [post(address, order) for order in orders] == [202, 202, 400]
+            service.terminate()
+            assert service.wait(10) == 0
+        finally:
+            service.kill()
+    worker = [sys.executable, "-m", "orders.worker", str(jobs), "--once"]
     subprocess.run(worker, cwd=EXAMPLES, env=environment, check=True, timeout=30)
-    assert list(tmp_path.iterdir()) == []
+    assert list(jobs.iterdir()) == []
     daemon.wait_for(2, 'goal="pack order*"', "goal.status:*", "goal.event=end")
     tasks = [json.loads(line) for line in daemon.view("tasks", "--json").stdout.splitlines()]
     trees = [json.loads(daemon.view("tree", one["id"], "--json").stdout) for one in tasks]
