@@ -9,62 +9,13 @@ from __future__ import annotations
 
 import copyreg
 import logging
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from distlog import _distlog
-
-if TYPE_CHECKING:
-    from distlog.context import Task
+from distlog._distlog import Stamp
 
 Fields = dict[str, Any]
 Parts = tuple[Fields, Optional[Fields]]
-
-
-class Stamp:
-    """A record's place: its goal, the fields bound when it was made, and its number once that is drawn."""
-
-    __slots__ = ("_number", "fields", "goal", "taken_by", "task")
-
-    def __init__(self, task: Task, fields: Fields, goal: Fields | None = None) -> None:
-        self.task = task
-        self.fields = fields
-        self.goal = goal
-        self.taken_by: list[int] = []
-        self._number = _distlog.Number(0 if goal is not None and goal["event"] == "begin" else None)
-
-    def parts(self) -> Parts:
-        """The record's ``context`` and ``goal`` fields. Draws the number, and the goal's id, if that was not done yet."""
-        goal_id = self.task.id
-        number = self._number.of(self.task._numbers)
-        goal = self.goal
-        if goal is not None and goal["event"] == "end":
-            goal["count"] = number + 1
-        return {"key": f"{number}@{goal_id}", **self.fields}, goal
-
-    def announce(self, handler: logging.Handler) -> bool:
-        """What a handler calls before it sends the record: sends it the begin records that it has not seen yet.
-
-        ``False`` if the record is a begin or end record that this handler had already: one may come to it directly and, later,
-        through a queue.
-        """
-        if self.goal is None:
-            if id(handler) not in self.task._heard_by:
-                self.task._announce(handler)
-            return True
-        if id(handler) in self.taken_by:
-            return False
-        self.taken_by.append(id(handler))
-        if self.goal["event"] == "begin":
-            self.task._heard_by.setdefault(id(handler), (handler,))
-            if self.task._parent is not None:
-                self.task._parent._announce(handler)
-        else:
-            self.task._announce(handler)
-        return True
-
-    def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[Parts]]:
-        """In another process a stamp is what it says."""
-        return tuple, (self.parts(),)
 
 
 class _Context:
@@ -101,6 +52,8 @@ class LogRecord(logging.LogRecord):
         return copyreg._reconstructor, made, {**self.__dict__, "_distlog": parts}  # type: ignore[attr-defined]
 
 
+_distlog.register_record(LogRecord)
+
 #: Makes a record, and stamps it with the current goal.
 factory = _distlog.make_record
 #: Emptied by whoever installs the factory.
@@ -125,6 +78,7 @@ def uninstall() -> None:
     if _previous and logging.getLogRecordFactory() is factory:
         logging.setLogRecordFactory(_previous.pop())
         _distlog.chain_factory(None)
+        _distlog.uninstalled()
         _free.append(True)
 
 

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from distlog.context import LogContext, Task
 
 
+def decorated(goal: Task, function: Any) -> Any:
+    """The function, with a new goal of the same making around each call; its records name the function."""
+    from distlog.context import _context
+
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    place = None
+    if code is not None:
+        module = getattr(function, "__module__", None) or "__main__"
+        place = module, code.co_filename, code.co_firstlineno, code.co_name
+    return decorate(function, functools.partial(goal._again, place), _context)
+
+
 def decorate(function: Any, begin: Callable[[], Task], context: LogContext) -> Any:
     """The function, with a goal around each call."""
     if isinstance(function, (staticmethod, classmethod)):
@@ -49,7 +61,7 @@ def decorate(function: Any, begin: Callable[[], Task], context: LogContext) -> A
 def _steps(goal: Task, inner: Generator[Any, Any, Any], context: LogContext) -> Generator[Any, Any, Any]:
     outer = context.get()
     error: BaseException | None = None
-    goal._enter(None)
+    goal._enter()
     try:
         step, value = inner.send, None
         while True:
@@ -84,7 +96,7 @@ def _asynchronous(function: Any, begin: Callable[[], Task], context: LogContext)
     async def asynchronous_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         goal, outer = begin(), context.get()
         error: BaseException | None = None
-        goal._enter(None)
+        goal._enter()
         try:
             inner = function(*args, **kwargs)
             step, value = inner.asend, None

@@ -138,16 +138,13 @@ def test_16_17_18_records_and_their_factory() -> None:
 
 
 def test_19_numbers_are_drawn_once() -> None:
-    from distlog._distlog import Number, Sequence
-
-    sequence, number = Sequence(), Number()
-    drawn: list[int] = []
-    threads = [threading.Thread(target=lambda: drawn.extend(sequence.draw() for _ in range(5000))) for _ in range(4)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert sorted(drawn) == list(range(1, 20001))
-    assert number.of(sequence) == number.of(sequence) == 20001
-    assert Number(0).of(sequence) == 0
+    drawn: list[str] = []
+    with task("root") as root:
+        draw = root.get_foreign_task
+        threads = [threading.Thread(target=lambda: drawn.extend(draw() for _ in range(5000))) for _ in range(4)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    assert sorted(int(child.rpartition("/")[2]) for child in drawn) == list(range(1, 20001))
 
 
 def test_20_21_ids_are_text_and_stay() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import sys
@@ -92,23 +93,49 @@ class Cancelled(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "level", "reason"),
+    ("error", "ending", "status", "level", "message", "reason"),
     [
-        (SystemExit(), "succeeded", "INFO", None),
-        (SystemExit(0), "succeeded", "INFO", None),
-        (SystemExit(3), "failed", "ERROR", "SystemExit: 3"),
-        (KeyboardInterrupt(), "failed", "ERROR", "KeyboardInterrupt"),
-        (GeneratorExit(), "succeeded", "INFO", None),
-        (Cancelled(), "failed", "WARNING", "cancelled"),
+        (SystemExit(), "exited", "succeeded", "INFO", "work", None),
+        (SystemExit(0), "exited", "succeeded", "INFO", "work", None),
+        (SystemExit(3), "exited", "failed", "ERROR", "FAILED work", "SystemExit: 3"),
+        (SystemExit("no"), "exited", "failed", "ERROR", "FAILED work", "SystemExit: no"),
+        (KeyboardInterrupt(), "interrupted", "failed", "ERROR", "FAILED work", "interrupted"),
+        (GeneratorExit(), "closed", "succeeded", "INFO", "work", None),
+        (Cancelled(), "cancelled", "failed", "WARNING", "CANCELLED work", "cancelled"),
+        (asyncio.CancelledError(), "cancelled", "failed", "WARNING", "CANCELLED work", "cancelled"),
+        (ValueError("x"), "raised", "failed", "ERROR", "FAILED work", "ValueError: x"),
     ],
 )
-def test_exceptions_that_are_no_errors(error: BaseException, status: str, level: str, reason: str | None) -> None:
+def test_how_a_block_is_left(
+    error: BaseException, ending: str, status: str, level: str, message: str, reason: str | None
+) -> None:
     """B10"""
     with capture() as captured:
         with pytest.raises(type(error)), task("work"):
             raise error
     end = captured.records[-1]
-    assert (end["goal"]["status"], end["levelname"], end["goal"].get("error")) == (status, level, reason)
+    goal = end["goal"]
+    assert (goal["ending"], goal["status"], goal.get("error")) == (ending, status, reason)
+    assert (end["levelname"], end["message"]) == (level, message)
+    assert goal.get("note") == ("closed before its end" if ending == "closed" else None)
+
+
+def test_what_was_decided_is_no_ending() -> None:
+    """``ending`` says how the block was left, whatever it was told to say."""
+    with capture() as captured:
+        with task("fine") as goal:
+            goal.fail("not at all")
+        with pytest.raises(asyncio.CancelledError), task("cancelled") as goal:
+            goal.fail("before that")
+            raise asyncio.CancelledError
+        with task("well") as goal:
+            goal.success("very well")
+    found = [(r["goal"]["ending"], r["goal"]["status"], r["levelname"], r["message"]) for r in ends(captured)]
+    assert found == [
+        ("returned", "failed", "ERROR", "FAILED fine"),
+        ("cancelled", "failed", "ERROR", "FAILED cancelled"),
+        ("returned", "succeeded", "INFO", "very well"),
+    ]
 
 
 def test_a_goal_is_entered_once() -> None:

@@ -1,7 +1,7 @@
 //! The Rust core of the Python package: what must be quick, or must work without the interpreter.
 //!
 //! [`handler`] takes records from `logging`; [`encode`] turns them into bytes on the calling thread; [`sender`] hands them to the
-//! transport's thread, which never needs the interpreter; [`goals`] reads goal ids and puts trees together for tests;
+//! transport's thread, which never needs the interpreter; [`goals`] is which goal is current and what it logs;
 //! [`site`] finds where in the program a record comes from, [`record`] makes records, [`calls`] are the methods of accelerated loggers,
 //! [`redact`] sees whether there is something to hide. Everything a user sees is in `python/distlog`.
 //!
@@ -24,11 +24,21 @@ mod _distlog {
     #[pymodule_export]
     use super::calls::{Levels, forget_logger, register_loggers};
     #[pymodule_export]
-    use super::encode::stamp::{register_context, stamp_of};
+    use super::encode::stamp::{register_record, stamp_of};
     #[pymodule_export]
     use super::encode::{describe, encode_json, encode_pickle, render};
     #[pymodule_export]
-    use super::goals::{Forest, Number, Sequence, parse_goal};
+    use super::goals::flow::{Carried, after_fork, before_fork, current_task, innermost, pop, push};
+    #[pymodule_export]
+    use super::goals::ids::parse_goal;
+    #[pymodule_export]
+    use super::goals::logged::uninstalled;
+    #[pymodule_export]
+    use super::goals::stamp::Stamp;
+    #[pymodule_export]
+    use super::goals::trees::Forest;
+    #[pymodule_export]
+    use super::goals::{Ready, Task, imported, task, to};
     #[pymodule_export]
     use super::handler::{Core, settled};
     #[pymodule_export]

@@ -21,6 +21,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::encode::stamp;
+use crate::goals;
 
 /// How many places are remembered; a power of two.
 const PLACES: usize = 1024;
@@ -99,6 +100,41 @@ pub(crate) fn chain_factory(factory: Option<Py<PyAny>>) {
     drop(old);
 }
 
+/// Whether this logger's records are made here and nowhere else.
+pub(crate) fn is_made_here(py: Python<'_>, logger: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        return Ok(false);
+    }
+    let sources = Sources::get(py)?;
+    let factory = sources.logging.bind(py).get_item(intern!(py, "_logRecordFactory"))?;
+    let name = intern!(py, "makeRecord");
+    Ok(factory.is_some_and(|factory| factory.is(&sources.factory))
+        && logger.get_type().getattr(name)?.is(&sources.logger_makes)
+        && !logger.getattr(intern!(py, "__dict__"))?.contains(name)?)
+}
+
+/// The logger of this name.
+pub(crate) fn logger<'py>(py: Python<'py>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let sources = Sources::get(py)?;
+    let loggers = sources.manager.bind(py).getattr(intern!(py, "loggerDict"))?;
+    if let Ok(loggers) = loggers.cast_exact::<PyDict>()
+        && let Some(found) = loggers.get_item(name)?
+        && found.is_instance(sources.logger_class.bind(py))?
+    {
+        return Ok(found);
+    }
+    sources.get_logger.bind(py).call1((name,))
+}
+
+/// A record of distlog's class with these attributes and without a stamp.
+pub(crate) fn blank<'py>(py: Python<'py>, attributes: Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    let sources = Sources::get(py)?;
+    let record = sources.new.bind(py).call1(sources.new_arguments.bind(py))?;
+    // Not `PyObject_GenericSetDict`: since 3.13 it has no effect on an object whose attributes lie inside it.
+    record.setattr(intern!(py, "__dict__"), attributes)?;
+    Ok(record)
+}
+
 /// The arguments of a record.
 pub(crate) struct Call<'a, 'py> {
     pub(crate) name: &'a Bound<'py, PyAny>,
@@ -116,7 +152,7 @@ impl<'py> Call<'_, 'py> {
     /// What [`make_record`] gives.
     pub(crate) fn stamped(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.name.py();
-        let stamp = stamp::current(py);
+        let stamp = goals::stamp::current(py)?;
         let previous =
             PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.clone_ref(py));
         let record = match previous {
@@ -128,17 +164,14 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// A record of distlog's class, without a stamp.
-    fn record(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn record(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.name.py();
-        let sources = SOURCES.get_or_try_init(py, || Sources::find(py))?;
+        let sources = Sources::get(py)?;
         let usual = self.usual(sources);
         if let Some(usual) = &usual
             && let Ok(Some(fields)) = self.fields(usual, sources)
         {
-            let record = sources.new.bind(py).call1(sources.new_arguments.bind(py))?;
-            // Not `PyObject_GenericSetDict`: since 3.13 it has no effect on an object whose attributes lie inside it.
-            record.setattr(intern!(py, "__dict__"), fields)?;
-            return Ok(record);
+            return blank(py, fields);
         }
         // Whatever it is, the interpreter knows what to do about it.
         let record = self.given_to(sources.record.bind(py).as_any(), kwargs)?;
@@ -360,12 +393,22 @@ struct Sources {
     new: Py<PyAny>,
     new_arguments: Py<PyTuple>,
     record: Py<PyType>,
+    /// [`make_record`], and what a logger makes records with.
+    factory: Py<PyAny>,
+    logger_makes: Py<PyAny>,
+    logger_class: Py<PyAny>,
+    get_logger: Py<PyAny>,
+    manager: Py<PyAny>,
     has_task_name: bool,
     /// Whether this interpreter's records have the attributes that are known here.
     is_known: bool,
 }
 
 impl Sources {
+    fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        SOURCES.get_or_try_init(py, || Self::find(py))
+    }
+
     fn find(py: Python<'_>) -> PyResult<Self> {
         let logging = py.import("logging")?;
         let threading = py.import("threading")?;
@@ -396,6 +439,11 @@ impl Sources {
             new: py.get_type::<PyAny>().getattr("__new__")?.unbind(),
             new_arguments: PyTuple::new(py, [&record])?.unbind(),
             record: record.unbind(),
+            factory: py.import("distlog._distlog")?.getattr("make_record")?.unbind(),
+            logger_makes: logging.getattr("Logger")?.getattr("makeRecord")?.unbind(),
+            logger_class: logging.getattr("Logger")?.unbind(),
+            get_logger: logging.getattr("getLogger")?.unbind(),
+            manager: logging.getattr("Logger")?.getattr("manager")?.unbind(),
             has_task_name,
             is_known: sample.getattr("__dict__")?.cast::<PyDict>()?.keys().eq(known)?,
         })

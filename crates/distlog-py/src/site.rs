@@ -65,6 +65,8 @@ pub(crate) struct Site {
     pub(crate) function: Py<PyAny>,
     /// It lies in the standard library's `logging` or (from Python 3.11 on) in the import machinery: logging looks for callers further out.
     pub(crate) is_internal: bool,
+    /// `co_flags` of its code, which say what kind of function it is in.
+    pub(crate) flags: u32,
     json: OnceLock<Part>,
     pickle: OnceLock<Part>,
 }
@@ -138,6 +140,7 @@ impl Site {
         let pathname = code.getattr(intern!(py, "co_filename"))?;
         let (filename, module) = names.split(&pathname);
         Ok(Self {
+            flags: code.getattr(intern!(py, "co_flags"))?.extract()?,
             is_internal: names.are_internal(&pathname)?,
             filename: filename.unbind(),
             module: module.unbind(),

@@ -2,8 +2,7 @@
 //!
 //! The stamp is the record's attribute [`ATTRIBUTE`]: an object with `parts() -> (context, goal or None)`, or that pair itself (what a
 //! stamp becomes when it is pickled). Records without it were made by somebody else's record factory: then the goal that is
-//! current now is asked for, through the function that `distlog.context` registers, and the answer is kept on the record so that several
-//! handlers agree.
+//! current now is asked for, and the answer is kept on the record so that several handlers agree.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -11,20 +10,19 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::goals;
+
 /// The attribute's name.
 pub(crate) const ATTRIBUTE: &str = "_distlog";
 
-/// Gives the stamp for a record made just now, or `None` outside any goal.
-static SOURCE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// distlog's own class of records.
 static RECORD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static STDLIB_RECORD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// Tells where stamps come from; only the first call counts.
+/// Tells distlog's own class of records; only the first call counts.
 #[pyfunction]
-pub(crate) fn register_context(py: Python<'_>, record_class: Py<PyType>, source: Py<PyAny>) {
+pub(crate) fn register_record(py: Python<'_>, record_class: Py<PyType>) {
     RECORD.get_or_init(py, || record_class);
-    SOURCE.get_or_init(py, || source);
 }
 
 /// distlog's own class of records.
@@ -36,7 +34,7 @@ pub(crate) fn record_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 
 /// A stamp of the goal that is current now.
 pub(crate) fn current(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    SOURCE.get(py)?.bind(py).call0().ok().filter(|stamp| !stamp.is_none())
+    goals::stamp::current(py).ok()?.map(Bound::into_any)
 }
 
 /// The record's stamp, or `None` if it belongs to no goal.
