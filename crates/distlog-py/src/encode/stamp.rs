@@ -11,6 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::goals;
+use crate::goals::stamp::Stamp;
 
 /// The attribute's name.
 pub(crate) const ATTRIBUTE: &str = "_distlog";
@@ -62,6 +63,9 @@ pub(crate) fn find<'py>(record: &Bound<'py, PyAny>, dict: &Bound<'py, PyDict>) -
 
 /// Lets the goals that the stamp names tell this handler that they began; false if the handler had the record before.
 pub(crate) fn announce<'py>(stamp: &Bound<'py, PyAny>, handler: &Bound<'py, PyAny>) -> PyResult<bool> {
+    if let Ok(stamp) = stamp.cast_exact::<Stamp>() {
+        return stamp.get().announce(handler);
+    }
     if stamp.is_instance_of::<PyTuple>() {
         return Ok(true);
     }
@@ -72,6 +76,10 @@ pub(crate) fn announce<'py>(stamp: &Bound<'py, PyAny>, handler: &Bound<'py, PyAn
 pub(crate) fn parts<'py>(
     stamp: &Bound<'py, PyAny>,
 ) -> Option<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
+    if let Ok(stamp) = stamp.cast_exact::<Stamp>() {
+        let (context, goal) = stamp.get().parts(stamp.py()).ok()?;
+        return Some((context.into_any(), goal.map(Bound::into_any)));
+    }
     let pair = match stamp.cast::<PyTuple>() {
         Ok(pair) => pair.clone(),
         Err(_) => stamp.call_method0(intern!(stamp.py(), "parts")).ok()?.cast_into().ok()?,
