@@ -15,6 +15,7 @@ show more than they did, each of them gets a filter when it is added, which lets
 from __future__ import annotations
 
 import functools
+import linecache
 import logging
 import os
 import sys
@@ -329,6 +330,9 @@ def _prepared(order: Order, program: types.ModuleType) -> tuple[str, Callable[[]
     if order.kind == "-c":
         sys.argv, sys.path[:1] = ["-c", *order.arguments], _first_path("")
         names["__loader__"] = BuiltinImporter
+        if sys.version_info >= (3, 13):
+            # Tracebacks show the lines of a command since then.
+            linecache.cache["<string>"] = len(target), None, target.splitlines(True), "<string>"
         return "<string>", lambda: exec(compile(target, "<string>", "exec", dont_inherit=True), names)
     if order.kind == "-m":
         sys.argv, sys.path[:1] = ["-m", *order.arguments], _first_path(os.getcwd())

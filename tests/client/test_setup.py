@@ -411,6 +411,7 @@ class TestStandardLibrary:
     def test_queue_handler(self, collector: Any) -> None:
         settings = {
             "version": 1,
+            "disable_existing_loggers": False,
             "handlers": {
                 "z": {"class": "distlog.ZmqHandler", "endpoint": collector.endpoint},
                 "queue": {"class": "logging.handlers.QueueHandler", "handlers": ["z"], "respect_handler_level": True},
@@ -464,7 +465,7 @@ class TestUncaught:
         assert record["exc_info"]["type"] == "ValueError"
         assert record["hook"] == "sys.excepthook"
         # And what stood on stderr before, stands there still.
-        assert done.stderr.startswith("Traceback (most recent call last)") and done.stderr.count("boom") == 1
+        assert done.stderr.startswith("Traceback (most recent call last)") and done.stderr.count("\nValueError: boom") == 1
 
     def test_interrupts_and_exits_are_none(self, collector: Any) -> None:
         assert self.run("raise SystemExit(3)", collector.endpoint).returncode == 3
@@ -484,7 +485,7 @@ for target in (work, leave):
         (record,) = collector.wait(1, settle=0.1)
         assert (record["levelname"], record["message"]) == ("ERROR", "uncaught in thread: KeyError: 'k'")
         assert (record["threadName"], record["in_thread"], record["funcName"]) == ("worker", "worker", "work")
-        assert (done.returncode, done.stderr.count("KeyError")) == (0, 1)
+        assert (done.returncode, done.stderr.count("\nKeyError: 'k'")) == (0, 1)
 
     def test_unraisable(self, collector: Any) -> None:
         source = "class Odd:\n    def __del__(self): raise OSError('late')\nodd = Odd()\ndel odd"
