@@ -152,8 +152,11 @@ class ZmqHandler(_distlog.Core, logging.Handler):
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         """Wait until the network has what was logged so far; ``False`` if ``timeout`` seconds were not enough."""
-        if timeout is None and _is_reconfiguration(sys._getframe(1)):
+        caller = sys._getframe().f_back
+        if timeout is None and _is_reconfiguration(caller):
             return self._flush_in_hope(time.monotonic() + self._wait(None))
+        if timeout is None and _is_shutdown(caller):
+            timeout = processes.within_shutdown(self.flush_timeout)
         return bool(self._sender.flush(self._wait(timeout)))
 
     def close(self) -> None:
@@ -162,12 +165,14 @@ class ZmqHandler(_distlog.Core, logging.Handler):
         ``logging.config`` closes every handler there is before it sets anything up, those too that a logger it does not name keeps using.
         Then what is queued is sent, if a daemon answers, and the handler stays open for as long as somebody holds it.
         """
-        if _is_reconfiguration(sys._getframe(1)):
+        caller = sys._getframe().f_back
+        if _is_reconfiguration(caller):
             _set_aside.add(self)
             return
         if not self._closed:
             self._closed = True
-            if not self._sender.close(self._wait(None)):
+            wait = processes.within_shutdown(self.flush_timeout) if _is_shutdown(caller) else self._wait(None)
+            if not self._sender.close(wait):
                 self._tell_loss()
             processes.forget(self)
         super().close()
@@ -282,6 +287,10 @@ def _close_at_exit() -> None:
     """Those too have their time at the end: `logging.shutdown` comes after this, and closes what it knows."""
     for handler in list(_set_aside):
         logging._addHandlerRef(handler)  # type: ignore[attr-defined]
+
+
+def _is_shutdown(frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_code is logging.shutdown.__code__
 
 
 def _is_reconfiguration(frame: FrameType | None) -> bool:

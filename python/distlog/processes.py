@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import sys
 import time
@@ -22,7 +23,16 @@ from typing import Any, Callable, NoReturn, Protocol
 
 from distlog import _distlog
 
-__all__ = ["EXIT_SECONDS", "ends_suddenly", "forget", "keep_until_sent", "let_leave", "register", "within_exit"]
+__all__ = [
+    "EXIT_SECONDS",
+    "ends_suddenly",
+    "forget",
+    "keep_until_sent",
+    "let_leave",
+    "register",
+    "within_exit",
+    "within_shutdown",
+]
 
 #: Seconds that the end of the process may wait for records to leave, all handlers together.
 EXIT_SECONDS = 2.0
@@ -30,6 +40,11 @@ EXIT_SECONDS = 2.0
 HARD_EXIT_SECONDS = 0.5
 #: Seconds that a record of a pool's worker may wait to leave, and seconds without waiting after one that did not.
 WORKER_SECONDS, WORKER_PAUSE = 0.05, 1.0
+
+#: A `logging.shutdown` so many seconds after another's time was over is one of its own.
+SHUTDOWN_PAUSE = 1.0
+#: Seconds that the end waits for threads to come out of a call.
+THREAD_SECONDS = 0.1
 
 #: Whether a signal may end this process at any time without it being a fault; ``None`` if that is to be found out. As long as it is not
 #: ``False``, a handler calls `let_leave` after each record.
@@ -52,6 +67,8 @@ _left: list[_Left] = []
 #: The time before which a handler's records are not waited for.
 _waits_from: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
 _exit_deadline: float | None = None
+#: Until when `logging.shutdown` may wait, which goes through all handlers.
+_shutdown_deadline = 0.0
 _parent = 0
 #: The time before which an end that is not announced waits for nothing.
 _hopeless_until = 0.0
@@ -95,6 +112,15 @@ def within_exit(seconds: float) -> float:
     if _exit_deadline is not None:
         seconds = min(seconds, _exit_deadline - time.monotonic())
     return max(seconds, 0.0)
+
+
+def within_shutdown(seconds: float) -> float:
+    """As `within_exit`, for `logging.shutdown`: all handlers together have as long as one."""
+    global _shutdown_deadline
+    now = time.monotonic()
+    if now > _shutdown_deadline + SHUTDOWN_PAUSE:
+        _shutdown_deadline = now + EXIT_SECONDS
+    return within_exit(min(seconds, _shutdown_deadline - now))
 
 
 def let_leave(handler: Leaving) -> None:
@@ -159,6 +185,20 @@ def _flush_all() -> None:
     _begin_exit()
     for handler in list(_alive):
         handler.flush()
+
+
+def _end_threads() -> None:
+    """Let no other thread into the native core any more: up to Python 3.13, one that calls Python from there at the end takes the process along."""
+    if logging.getLogRecordFactory() is _distlog.make_record:
+        # It has to give something to whoever calls it.
+        logging.setLogRecordFactory(_distlog.chained_factory() or logging.LogRecord)
+    deadline = time.monotonic() + THREAD_SECONDS
+    while _distlog.end_begins() and time.monotonic() < deadline:
+        time.sleep(0.0005)
+
+
+#: Before those of all handlers, so it runs after them: what they wait for may have to log.
+atexit.register(_end_threads)
 
 
 class _Anchor:

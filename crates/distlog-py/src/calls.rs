@@ -21,6 +21,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyTuple};
 
 use crate::record;
 use crate::site::{self, Site};
+use crate::teardown;
 use chain::Reached;
 use logger::Known;
 use standard::{Factory, Standard};
@@ -182,6 +183,7 @@ fn call<'py>(
     method: &Method,
     given: &Arguments<'_, 'py>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(_inside) = teardown::enter() else { return Ok(None) };
     match attempt(logger, method, given)? {
         Outcome::Done => Ok(None),
         Outcome::Unusual => given.hand_over(logger, method).map(Some),

@@ -25,6 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::site;
+use crate::teardown;
 use flow::Flow;
 use life::{Life, Outcome};
 use logged::Place;
@@ -373,6 +374,7 @@ impl Task {
     }
 
     fn enter(slf: &Bound<'_, Self>, frame: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(_inside) = teardown::enter() else { return Ok(()) };
         let (py, me) = (slf.py(), slf.get());
         if me.entered.swap(true, Ordering::Relaxed) {
             return Err(me.wrong(py, "was entered already"));
@@ -417,6 +419,7 @@ impl Task {
         error: &Bound<'_, PyAny>,
         frame: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let Some(_inside) = teardown::enter() else { return Ok(()) };
         let (py, me) = (slf.py(), slf.get());
         if me.state.load(Ordering::Relaxed) == NEW {
             return Err(me.wrong(py, "was not entered"));

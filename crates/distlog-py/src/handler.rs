@@ -17,6 +17,7 @@ use pyo3::types::{PyBool, PyDict, PyList, PyTuple};
 
 use crate::encode;
 use crate::sender::Sender;
+use crate::teardown;
 
 /// Set once it is known that nothing ends this process without notice. Until then the handler is asked to let each record leave.
 static SETTLED: AtomicBool = AtomicBool::new(false);
@@ -25,6 +26,9 @@ static SETTLED: AtomicBool = AtomicBool::new(false);
 #[pyfunction]
 pub(crate) fn settled(may_wait: bool) {
     SETTLED.store(may_wait, Ordering::Relaxed);
+    if !may_wait {
+        teardown::begins_anew();
+    }
 }
 
 /// What a handler needs to send without asking Python.
@@ -57,6 +61,9 @@ impl Core {
 
     /// Filter and emit, without a lock.
     fn handle<'py>(slf: &Bound<'py, Self>, record: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(_inside) = teardown::enter() else {
+            return Ok(PyBool::new(slf.py(), false).to_owned().into_any());
+        };
         let me = slf.get();
         if !me.handles.load(Ordering::Relaxed) || !me.is_unfiltered(slf.py()) {
             return slf.call_method1(intern!(slf.py(), "_handle"), (record,));
@@ -68,6 +75,7 @@ impl Core {
     /// Encode the record and queue it. Never waits, never raises.
     fn emit<'py>(slf: &Bound<'py, Self>, record: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = slf.py();
+        let Some(_inside) = teardown::enter() else { return Ok(()) };
         let me = slf.get();
         let sender = me.sender.get().filter(|_| me.emits.load(Ordering::Relaxed));
         let Some(sender) = sender else {

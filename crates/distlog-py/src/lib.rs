@@ -15,6 +15,7 @@ mod record;
 mod redact;
 mod sender;
 mod site;
+mod teardown;
 
 use pyo3::prelude::*;
 
@@ -42,13 +43,15 @@ mod _distlog {
     #[pymodule_export]
     use super::handler::{Core, settled};
     #[pymodule_export]
-    use super::record::{chain_factory, make_record};
+    use super::record::{chain_factory, chained_factory, make_record};
     #[pymodule_export]
     use super::redact::Signs;
     #[pymodule_export]
     use super::sender::{Sender, forked};
     #[pymodule_export]
     use super::site::site_of;
+    #[pymodule_export]
+    use super::teardown::end_begins;
 
     use super::*;
 

@@ -22,6 +22,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::encode::stamp;
 use crate::goals;
+use crate::teardown;
 
 /// How many places are remembered; a power of two.
 const PLACES: usize = 1024;
@@ -78,6 +79,7 @@ pub(crate) fn make_record<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = name.py();
+    let _inside = teardown::enter_or_stay(py);
     let none = py.None().into_bound(py);
     let (func, sinfo) = (func.unwrap_or(&none), sinfo.unwrap_or(&none));
     Call { name, level, pathname, lineno, msg, args, exc_info, func, sinfo }.stamped(kwargs)
@@ -135,6 +137,12 @@ pub(crate) fn blank<'py>(py: Python<'py>, attributes: Bound<'py, PyDict>) -> PyR
     Ok(record)
 }
 
+/// The factory that makes the records, if it is not this one.
+#[pyfunction]
+pub(crate) fn chained_factory(py: Python<'_>) -> Option<Py<PyAny>> {
+    PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.clone_ref(py))
+}
+
 /// The arguments of a record.
 pub(crate) struct Call<'a, 'py> {
     pub(crate) name: &'a Bound<'py, PyAny>,
@@ -153,9 +161,7 @@ impl<'py> Call<'_, 'py> {
     pub(crate) fn stamped(&self, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.name.py();
         let stamp = goals::stamp::current(py)?;
-        let previous =
-            PREVIOUS.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.clone_ref(py));
-        let record = match previous {
+        let record = match chained_factory(py) {
             Some(factory) => self.given_to(factory.bind(py), kwargs)?,
             None => self.record(kwargs)?,
         };

@@ -55,7 +55,8 @@ struct Link {
 pub(super) fn start(shared: &Arc<Shared>) {
     let mine = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("distlog-sender".to_owned());
-    if let Err(error) = thread.spawn(move || Worker::new(mine).run()) {
+    let started = without_signals(|| thread.spawn(move || Worker::new(mine).run()));
+    if let Err(error) = started {
         shared.link().last_error = Some(error.to_string());
         shared.queue.not_started();
     }
@@ -121,7 +122,6 @@ impl Worker {
     }
 
     fn run(mut self) {
-        block_signals();
         while let Some(mut connection) = self.connect() {
             let since = Instant::now();
             let end = self.send(&mut connection);
@@ -317,12 +317,21 @@ impl Worker {
     }
 }
 
-/// Python's signal handlers must run in Python's threads, and its blocking calls be the ones interrupted.
+/// Python's signal handlers must run in Python's threads, and its blocking calls be the ones interrupted. A new thread inherits what is
+/// blocked where it is started, so that it never takes a signal, not even at first.
 #[cfg(unix)]
-fn block_signals() {
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    use nix::sys::signal::{SigSet, SigmaskHow};
     // If it fails, signals arrive as they would in any thread.
-    nix::sys::signal::SigSet::all().thread_block().ok();
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let started = start();
+    if let Ok(before) = before {
+        before.thread_set_mask().ok();
+    }
+    started
 }
 
 #[cfg(not(unix))]
-fn block_signals() {}
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    start()
+}
