@@ -71,11 +71,9 @@ _VALUE = (
 )
 #: What stands around a quoted one.
 _QUOTED = re.compile(r"""([bru]{0,2}(\\?["']))(.*?)((?:\2)?)""", re.IGNORECASE | re.DOTALL)
-#: A name and its value, as texts have them.
-_NAMED = re.compile(
-    r"""(?<![A-Za-z0-9_.-])([A-Za-z_][A-Za-z0-9_.-]{0,63})(\\?["'\]]?[ ]{0,3}(?:=>|:=|[=:])[ ]{0,3})(""" + _VALUE + ")",
-    re.IGNORECASE,
-)
+#: A name before its value, as texts have them, and the value.
+_NAME = re.compile(r"""(?<![A-Za-z0-9_.-])([A-Za-z_][A-Za-z0-9_.-]{0,63})(\\?["'\]]?[ ]{0,3}(?:=>|:=|[=:])[ ]{0,3})""")
+_SAID = re.compile(_VALUE, re.IGNORECASE)
 #: Headers whose value is the rest of the line.
 _HEADER = re.compile(
     r"(?<![A-Za-z0-9_-])((?:proxy-)?authorization|(?:set-)?cookie)(:[ ]?)(?=[^\s\"'<{\[])([^\r\n]{1,4096})",
@@ -306,14 +304,12 @@ class _Walk:
         return text, self.count - before
 
     def _lines(self, text: str, path: Path) -> str:
-        if path[-1:] == ("source",):
-            return _NAMED.sub(self._quoted, text)
         if path[:1] not in (("exc_text",), ("stack_info",)):
-            return _NAMED.sub(self._named, _HEADER.sub(self._named, text))
+            return self._names(_HEADER.sub(self._header, text))
         lines = text.split("\n")
         for at, line in enumerate(lines):
             is_code = at > 0 and lines[at - 1].lstrip(" |+-").startswith('File "')
-            lines[at] = _NAMED.sub(self._quoted if is_code else self._named, line)
+            lines[at] = self._names(line, only_quoted=is_code)
         return "\n".join(lines)
 
     def _matched(self, match: re.Match[str]) -> str:
@@ -329,24 +325,35 @@ class _Walk:
     def _card(self, match: re.Match[str]) -> str:
         return self._matched(match) if _is_card(match.group()) else match.group()
 
-    def _quoted(self, match: re.Match[str]) -> str:
-        """In code only literals are secrets: the rest is names."""
-        return self._named(match) if _QUOTED.fullmatch(match.group(3)) else match.group()
-
-    def _named(self, match: re.Match[str]) -> str:
+    def _header(self, match: re.Match[str]) -> str:
         name, between, value = match.groups()
+        return f"{name}{between}{self._said(value)}" if self.rules.hides(name) else match.group()
+
+    def _names(self, text: str, only_quoted: bool = False) -> str:
+        """The text without the values of names. In code only literals are values: the rest is names again."""
+        parts, at = [], 0
+        name = _NAME.search(text)
+        while name is not None:
+            end = name.end()
+            if self._hides_last(name[1]):
+                value = _SAID.match(text, end)
+                if value is not None and (not only_quoted or _QUOTED.fullmatch(value[0])):
+                    parts += [text[at:end], self._said(value[0])]
+                    at = end = value.end()
+            name = _NAME.search(text, end)
+        return "".join([*parts, text[at:]])
+
+    def _said(self, value: str) -> str:
         quoted = _QUOTED.fullmatch(value)
         before, plain, after = (quoted[1], quoted[3], quoted[4]) if quoted else ("", value, "")
-        if _TYPE.search(name) or not plain or HIDDEN in plain or _PLACEHOLDER.fullmatch(plain):
-            return match.group()
-        if not self._hides_last(name):
-            return match.group()
+        if not plain or HIDDEN in plain or _PLACEHOLDER.fullmatch(plain):
+            return value
         self.count += 1
         self.said.add(plain)
-        return f"{name}{between}{before}{HIDDEN}{after}"
+        return f"{before}{HIDDEN}{after}"
 
     def _hides_last(self, name: str) -> bool:
-        return self.rules.hides(name.rpartition(".")[2])
+        return not _TYPE.search(name) and self.rules.hides(name.rpartition(".")[2])
 
     def everywhere(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Hide what was found in one place in all others."""

@@ -465,7 +465,9 @@ class TestUncaught:
         assert record["exc_info"]["type"] == "ValueError"
         assert record["hook"] == "sys.excepthook"
         # And what stood on stderr before, stands there still.
-        assert done.stderr.startswith("Traceback (most recent call last)") and done.stderr.count("\nValueError: boom") == 1
+        assert (
+            done.stderr.startswith("Traceback (most recent call last)") and done.stderr.count("\nValueError: boom") == 1
+        )
 
     def test_interrupts_and_exits_are_none(self, collector: Any) -> None:
         assert self.run("raise SystemExit(3)", collector.endpoint).returncode == 3

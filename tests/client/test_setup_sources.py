@@ -151,7 +151,9 @@ class TestStructlog:
         log = structlog.wrap_logger(
             chain,
             processors=[
-                structlog.processors.CallsiteParameterAdder(),
+                structlog.processors.CallsiteParameterAdder(
+                    [structlog.processors.CallsiteParameter.FUNC_NAME, structlog.processors.CallsiteParameter.THREAD]
+                ),
                 structlog.processors.TimeStamper(fmt="iso"),
                 structlog.processors.format_exc_info,
                 Deliver(),
