@@ -102,7 +102,7 @@ def test_distlog_between_two_services_of_otel(captured: Captured, installed: Non
         requests.get(f"{middle}/ask", headers=headers, timeout=10)
     (tree,) = ended(captured, 1)
     (served,) = tree["children"]
-    assert served["title"] == "GET /ask"
+    assert (served["title"], tree["missing"]) == ("GET /ask", [])
     assert trace_of(served["id"]) == span.get_span_context().trace_id
     begin = next(record for record in captured.records if record["message"] == "GET /ask")
     assert begin["context"]["parent_span"] == f"{span.get_span_context().span_id:016x}"
@@ -124,6 +124,7 @@ def test_otel_between_two_services_of_distlog(captured: Captured, installed: Non
     (tree,) = ended(captured, 2)
     (strange,) = tree["children"]
     (last,) = strange["children"]
+    assert (tree["missing"], strange["missing"]) == ([], [])
     assert (strange["id"], strange["status"], last["title"]) == (f"{goal.id}/1", "unknown", "GET /end")
     assert middle.span("middle").context.trace_id == trace_of(goal.id)
     begin = next(record for record in captured.records if record["message"] == "GET /end")

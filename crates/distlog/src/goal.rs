@@ -18,6 +18,9 @@ use crate::Error;
 /// Paths longer than this are refused.
 pub const MAX_DEPTH: usize = 256;
 
+/// Child numbers from here on are drawn by lot, not in sequence, by work that knows only the id of the goal above it.
+pub const LOTS: u32 = 1 << 31;
+
 /// Before which hexadecimal digits of a uuid a hyphen stands.
 const HYPHENS: [usize; 4] = [8, 12, 16, 20];
 

@@ -7,7 +7,8 @@
 //! A goal's numbers are one sequence: its begin record is 0, later records and child goals draw 1, 2, …, and the end record
 //! draws the last one and says how many were drawn (`goal.count`). So each number below the count, or below the highest
 //! one seen while the goal is open, is a record seen, a child of which something was seen, a child that was handed to
-//! another process (`goal.awaited` of the end record), or **missing**.
+//! another process (`goal.awaited` of the end record), or **missing**. Children with numbers drawn by lot ([`crate::goal::LOTS`])
+//! are beside the sequence.
 
 mod forest;
 mod grow;

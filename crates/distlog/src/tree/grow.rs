@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::forest::{Forest, Goal, Says};
 use super::{Liveness, Part, RecordRef, Status, Tree};
 use crate::GoalId;
+use crate::goal::LOTS;
 use crate::record::SECOND;
 
 /// A goal names no more processes than this: every goal above repeats the names.
@@ -93,8 +94,9 @@ struct Gaps {
 
 fn gaps(goal: &Goal, end: Option<&Says>) -> Gaps {
     let mut seen: BTreeSet<u32> = goal.records.keys().chain(goal.children.keys()).copied().collect();
-    // Without the end record's word, nothing above the highest number seen is known to have been drawn.
-    let count = end.and_then(|end| end.count).or(seen.last().copied()).map_or(0, u64::from);
+    // Without the end record's word, nothing above the highest number seen is known to have been drawn; lots tell nothing.
+    let highest = seen.range(..LOTS).next_back().copied();
+    let count = end.and_then(|end| end.count).or(highest).map_or(0, u64::from);
     let handed = end.map(|end| end.awaited.as_slice()).unwrap_or_default();
     let awaited: BTreeSet<u32> = handed.iter().copied().filter(|number| !seen.contains(number)).collect();
     seen.extend(&awaited);

@@ -330,6 +330,21 @@ fn only_what_is_below_was_seen() {
 }
 
 #[test]
+fn numbers_drawn_by_lot_make_no_gap() {
+    let strange = CHILD.replace("0@ROOT/2", "0@ROOT/3/2894736182");
+    let again = CHILD.replace("0@ROOT/2", "0@ROOT/4294967294");
+    let open = forest(&[BEGIN, &strange, &again]);
+    let tree = only(&open, &Liveness::at(0));
+    let ids: Vec<String> = tree.children.iter().map(|child| child.id.to_string()).collect();
+    assert_eq!(ids, [format!("{ID}/3"), format!("{ID}/4294967294")]);
+    assert_eq!(tree.missing, [format!("1-2@{ID}")]);
+    assert_eq!((tree.children[0].status, tree.children[0].missing.len()), (Status::Unknown, 0));
+    assert_eq!(open.summary(&tree.id, &Liveness::at(0)).unwrap().missing, 2);
+    let ended = forest(&[BEGIN, END, &again]);
+    assert_eq!(only(&ended, &Liveness::at(0)).missing, [format!("1@{ID}"), format!("4-5@{ID}")]);
+}
+
+#[test]
 fn processes_come_in_the_order_of_the_goals_numbers() {
     let row = |key: &str, process: &str| {
         format!(r#"{{"process":{process},"hostname":"h","context":{{"key":"{key}"}}}}"#)
