@@ -25,7 +25,7 @@ from distlog.stamp import LogRecord, factory
 if TYPE_CHECKING:
     from typing import Union
 
-    Innermost = Union[Task, _distlog.Carried, None]
+    Innermost = Union[Task, _distlog.Carried, _distlog.Later, None]
 
 __all__ = ["LogContext", "LogRecord", "Task", "current_task", "factory", "import_task", "task", "to", "wrap"]
 

@@ -29,7 +29,7 @@ mod _distlog {
     #[pymodule_export]
     use super::encode::{describe, encode_json, encode_pickle, render};
     #[pymodule_export]
-    use super::goals::flow::{Carried, after_fork, before_fork, current_task, innermost, pop, push};
+    use super::goals::flow::{Carried, Later, after_fork, before_fork, current_task, innermost, pop, push};
     #[pymodule_export]
     use super::goals::ids::parse_goal;
     #[pymodule_export]

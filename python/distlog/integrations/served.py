@@ -6,7 +6,8 @@ import fnmatch
 from collections.abc import Iterable
 from typing import Any, Callable, Union
 
-from distlog.context import Task, _Carried, _context, import_task
+from distlog import _distlog
+from distlog.context import Task, _context, import_task
 
 __all__ = ["SEEN", "Exclude", "Served", "excluding"]
 
@@ -27,13 +28,13 @@ class Served:
         self._outer: Any = None
         self._inside: Any = goal
         #: What goes on when the goal has ended, and the application has not returned.
-        self.afterwards = Afterwards(self)
+        self.afterwards = Afterwards(goal, title)
 
     def begin(self, work_may_follow: bool = False) -> None:
         """Log the begin record, and be inside."""
         self._outer = _context.get()
         if work_may_follow:
-            _context.push(self.afterwards)
+            self.afterwards.lie_below()
         self.goal.__enter__()
         # What is said about the headers is said once.
         self.goal.unbind("ignored_headers", "parent_span")
@@ -75,19 +76,22 @@ class Served:
         self.afterwards.come()
 
 
-class Afterwards(_Carried):
+class Afterwards:
     """What an application does when its answer is complete: a goal of its own, linked to the request's.
 
     It lies below the request's goal, comes to light when that has ended, and begins when it is asked for: with the first record, or
     with an exception.
     """
 
-    def __init__(self, served: Served) -> None:
-        super().__init__(served.goal)
-        self._served = served
-        self._outer = _context.get()
+    def __init__(self, goal: Task, title: str) -> None:
+        self._request: Task | None = goal
+        self._title = title
         self._after: Task | None = None
         self._may_begin = False
+
+    def lie_below(self) -> None:
+        """Be in the place in which the request's goal is about to be put."""
+        _context.push(_distlog.Later(self._current, _context.get()))
 
     def come(self) -> None:
         """The request's goal has ended, its end record is logged."""
@@ -95,22 +99,17 @@ class Afterwards(_Carried):
 
     def end(self, error: BaseException | None) -> None:
         """The application has returned, or has raised."""
-        if error is not None and self._may_begin:
-            self._here()
+        if error is not None:
+            self._current()
         self._may_begin = False
-        if self._after is not None:
-            self._after.__exit__(None if error is None else type(error), error, None)
+        after, self._after, self._request = self._after, None, None
+        if after is not None:
+            after.__exit__(None if error is None else type(error), error, None)
 
-    def _has_left(self) -> bool:
-        return self._after is None and not self._may_begin
-
-    def _here(self) -> Task:
-        if self._after is None:
-            if not self._may_begin:
-                return super()._here()
-            served = self._served
+    def _current(self) -> Task | None:
+        if self._may_begin and self._request is not None:
             self._may_begin = False
-            self._after = import_task(served.goal.id, f"after {served.title}", trust=False)
+            self._after = import_task(self._request.id, f"after {self._title}", trust=False)
             self._after.__enter__()
         return self._after
 

@@ -67,11 +67,40 @@ impl Carried {
     }
 }
 
-/// What is in the context variable: nothing, a goal, or one that is carried.
+/// A goal that begins when it is asked for: a function that gives it, or `None` as long as there is none.
+#[pyclass(frozen, module = "distlog._distlog")]
+pub(crate) struct Later {
+    goal: Py<PyAny>,
+    outer: Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Later {
+    #[new]
+    #[pyo3(signature = (goal, outer))]
+    fn new(goal: Py<PyAny>, outer: Option<Py<PyAny>>) -> Self {
+        Self { goal, outer: Mutex::new(outer) }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.goal)?;
+        self.outer.try_lock().map_or(Ok(()), |outer| visit.call(&*outer))
+    }
+}
+
+impl Later {
+    /// A function that raises has no goal to give.
+    fn asked<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Task>> {
+        self.goal.bind(py).call0().ok()?.cast_into::<Task>().ok()
+    }
+}
+
+/// What is in the context variable: nothing, a goal, one that is carried, or one that may begin.
 pub(super) enum Place<'py> {
     Empty,
     Goal(Bound<'py, Task>),
     Carried(Bound<'py, Carried>),
+    Later(Bound<'py, Later>),
 }
 
 impl<'py> Place<'py> {
@@ -80,6 +109,9 @@ impl<'py> Place<'py> {
         if let Ok(goal) = found.cast_exact::<Task>() {
             return Self::Goal(goal.clone());
         }
+        if let Ok(later) = found.cast_exact::<Later>() {
+            return Self::Later(later.clone());
+        }
         found.cast_exact::<Carried>().map_or(Self::Empty, |carried| Self::Carried(carried.clone()))
     }
 
@@ -87,10 +119,8 @@ impl<'py> Place<'py> {
         match self {
             Self::Empty => None,
             Self::Goal(goal) => goal.get().outer(goal.py()),
-            Self::Carried(carried) => {
-                let outer = carried.get().outer.lock().unwrap_or_else(PoisonError::into_inner);
-                outer.as_ref().map(|outer| outer.bind(carried.py()).clone())
-            }
+            Self::Carried(carried) => outer_in(carried.py(), &carried.get().outer),
+            Self::Later(later) => outer_in(later.py(), &later.get().outer),
         }
     }
 
@@ -98,13 +128,20 @@ impl<'py> Place<'py> {
         let before = match self {
             Self::Empty => None,
             Self::Goal(goal) => goal.get().set_outer(outer),
-            Self::Carried(carried) => {
-                let mut place = carried.get().outer.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::replace(&mut *place, outer)
-            }
+            Self::Carried(carried) => exchanged(&carried.get().outer, outer),
+            Self::Later(later) => exchanged(&later.get().outer, outer),
         };
         drop(before);
     }
+}
+
+fn outer_in<'py>(py: Python<'py>, place: &Mutex<Option<Py<PyAny>>>) -> Option<Bound<'py, PyAny>> {
+    let outer = place.lock().unwrap_or_else(PoisonError::into_inner);
+    outer.as_ref().map(|outer| outer.bind(py).clone())
+}
+
+fn exchanged(place: &Mutex<Option<Py<PyAny>>>, outer: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+    std::mem::replace(&mut *place.lock().unwrap_or_else(PoisonError::into_inner), outer)
 }
 
 /// The number of the present generation.
@@ -164,6 +201,13 @@ pub(crate) fn current_task(py: Python<'_>) -> PyResult<Option<Bound<'_, Task>>> 
         match &place {
             Place::Empty => return Ok(None),
             Place::Carried(carried) => return Task::here(carried.get().goal.bind(py)).map(Some),
+            Place::Later(later) => match later.get().asked(py) {
+                Some(goal) => return Task::here(&goal).map(Some),
+                None => {
+                    is_first = false;
+                    found = place.outer();
+                }
+            },
             Place::Goal(goal) if !has_left(goal)? => return Task::here(goal).map(Some),
             Place::Goal(goal) => {
                 let outer = place.outer();
