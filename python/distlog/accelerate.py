@@ -13,6 +13,7 @@ import logging
 from typing import Any, cast
 
 from distlog import _distlog
+from distlog.handler import ZmqHandler
 
 __all__ = ["is_on", "start", "stop"]
 
@@ -52,7 +53,7 @@ _MADE_WITH = frozenset(vars(Logger))
 
 def start() -> None:
     """Accelerate all loggers that are of the standard library's own classes, and those to come. May be called again."""
-    _distlog.register_loggers(Logger, RootLogger)
+    _distlog.register_loggers(Logger, RootLogger, ZmqHandler)
     if logging.getLoggerClass() is logging.Logger:
         logging.setLoggerClass(Logger)
     _change(_FAST)

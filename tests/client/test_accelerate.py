@@ -19,7 +19,7 @@ from unittest import mock
 
 import distlog
 import pytest
-from distlog import accelerate
+from distlog import accelerate, stamp
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parents[1] / "python"
@@ -153,3 +153,97 @@ def test_configure_switches_it_on_and_off(collector: Any) -> None:
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
+
+
+class Silly:
+    """Its text is its own business."""
+
+    def __str__(self) -> str:
+        return "silly"
+
+    __repr__ = __str__
+
+
+#: Messages with their arguments, and extra fields.
+SAID: list[tuple[Any, tuple[Any, ...], Any]] = [
+    ("plain", (), None),
+    ("user %s did %s", ("ann", "this"), {"request_id": "r-1"}),
+    ("%d of %s at %.2f, %5d, %r, %x", (1, None, 2.5, 7, "q", 255), {"n": 1, "x": 1.5, "b": True, "none": None}),
+    ("%s%s%s%s", (True, 1.25, -3, 10**17), {}),
+    ("five %s %s %s %s %s", (1, 2, 3, 4, 5), None),
+    ("big %s", (10**30,), {"big": 10**30}),
+    ("%(a)s", ({"a": 1},), None),
+    ("{'json': \"%s\"}\n\t\x00", ("\\",), {'quote"d': "\u2028 \U0001f600"}),
+    ("lone \ud800 %s", ("\ud801",), {"key\ud800": "\ud802"}),
+    ("%s", (Silly(),), {"silly": Silly(), "list": [1, {"a": Silly()}]}),
+    ("bad %d", ("x",), None),
+    ("too few %s %s", (1,), None),
+    ("100%", (), None),
+    ("100%", (1,), None),
+    (("no", "text"), (), None),
+    (Silly(), (1,), None),
+    ("names", (), {"context": 1, "goal": 2, "hostname": 3, "format_error": 4, "_distlog": 5}),
+    ("names", (), {"taskName_": 1, "k" * 300: 2, "": 3}),
+    ("long %s", ("x" * 5000,), {"long": "y" * 70_000}),
+    ("nan %s", (float("nan"),), {"inf": float("inf")}),
+    ("tuple %s", ((1, 2),), {"tuple": (1, 2)}),
+]
+
+
+def say_all(logger: logging.Logger) -> None:
+    for msg, args, extra in SAID:
+        logger.warning(msg, *args, extra=extra)
+        with distlog.to("a goal", field=1):
+            logger.info(msg, *args, extra=extra)
+    try:
+        raise ValueError("caught")
+    except ValueError:
+        logger.exception("with %s", "exception")
+    logging.LoggerAdapter(logger, {"adapted": 1}).error("adapted %s", 1)
+    logger.log(35, "a level of its own")
+
+
+@pytest.mark.parametrize("form", [distlog.JSONFormatter, distlog.PickleFormatter])
+@pytest.mark.parametrize("factory", ["with", "without"])
+def test_the_same_bytes_leave(collector: Any, form: Any, factory: str) -> None:
+    """All fields, in the same order, of the same types; only times and numbers of goals differ."""
+    handler = distlog.ZmqHandler(collector.endpoint)
+    handler.setFormatter(form())
+    # A new one: pytest puts handlers of its own to those that do not propagate.
+    logger = logging.getLogger(f"tests.bytes.{form.__name__}.{factory}")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(handler)
+    if factory == "without":
+        stamp.uninstall()
+    try:
+        say_all(logger)
+        handler.flush(5)
+        accelerate.start()
+        say_all(logger)
+        # The second time everything is known that is kept for the next time.
+        say_all(logger)
+    finally:
+        accelerate.stop()
+        logger.removeHandler(handler)
+        handler.close()
+    count = len(collector.wait(9 * len(SAID) + 9, settle=0.2)) // 3
+    found = [shown(record) for record in collector.records()]
+    assert found[:count] == found[count : 2 * count] == found[2 * count :]
+
+
+def shown(record: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values in their order, without what is never the same twice."""
+    fields = []
+    for name, value in record.items():
+        if name in ("created", "asctime", "msecs", "relativeCreated"):
+            fields.append((name, type(value).__name__))
+        elif name == "context":
+            fields.append((name, {**value, "key": value["key"].partition("@")[0]}))
+        elif name == "goal":
+            fields.append((name, sorted(value)))
+        elif name == "lineno" and record["funcName"] == "say_all":
+            fields.append((name, value))
+        else:
+            fields.append((name, repr(value)))
+    return fields

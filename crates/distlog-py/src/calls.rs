@@ -17,9 +17,12 @@ use std::sync::Arc;
 use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple};
 
-use crate::record;
+use crate::encode::call::{Running, Said};
+use crate::encode::stamp;
+use crate::handler::Core;
+use crate::record::{self, Sources};
 use crate::site::{self, Site};
 use crate::teardown;
 use chain::Reached;
@@ -226,20 +229,91 @@ fn attempt<'py>(
 
 impl<'py> Call<'_, 'py> {
     fn perform(&self, standard: &Standard) -> PyResult<Outcome> {
-        match chain::reached(self, standard)? {
-            Reached::Deaf => Ok(Outcome::Done),
-            Reached::Nobody | Reached::Others => self.with_record(standard),
-        }
-    }
-
-    /// A record is made, and goes where records go.
-    fn with_record(&self, standard: &Standard) -> PyResult<Outcome> {
         let py = self.logger.py();
+        let reached = chain::reached(self, standard)?;
+        if let Reached::Deaf = reached {
+            return Ok(Outcome::Done);
+        }
         let factory = standard.factory(py)?;
         if let Factory::Foreign = factory {
             return Ok(Outcome::Unusual);
         }
         let Some(site) = caller(py) else { return Ok(Outcome::Unusual) };
+        if let (Reached::Ours(handler, form), Factory::Ours, None) = (&reached, &factory, &self.exc_info) {
+            let stamp = stamp::current(py);
+            return match self.write(&site, stamp.as_ref(), handler.bind(py), *form) {
+                Ok(Some(())) => Ok(Outcome::Done),
+                // The record that is made instead has the number that was drawn.
+                _ => self.with_record(&site, Some(stamp), factory),
+            };
+        }
+        self.with_record(&site, None, factory)
+    }
+
+    /// The message is written and sent without a record; `None` if it cannot be.
+    fn write(
+        &self,
+        site: &Site,
+        stamp: Option<&Bound<'py, PyAny>>,
+        handler: &Bound<'py, Core>,
+        form: u8,
+    ) -> PyResult<Option<()>> {
+        let py = self.logger.py();
+        let sources = Sources::get(py)?;
+        let (Some(level_name), true) = (sources.level_name(&self.level)?, sources.switched_on(py)) else {
+            return Ok(None);
+        };
+        let (Ok(level_name), true) = (level_name.cast_into_exact::<PyString>(), self.args.rest.is_empty())
+        else {
+            return Ok(None);
+        };
+        let Some(moment) = sources.moment(py)? else { return Ok(None) };
+        let (thread, thread_name) = sources.thread(py)?;
+        let process_name = sources.process_name(py)?;
+        let (mut args, mut count) = ([self.msg; 4], 0);
+        for (place, arg) in args.iter_mut().zip(self.args.first.into_iter().flatten()) {
+            *place = arg;
+            count += 1;
+        }
+        let said = Said {
+            name: self.known.name.bind(py),
+            level_name: &level_name,
+            levelno: self.levelno,
+            msg: &self.msg,
+            args: args.get(..count).unwrap_or_default(),
+            extra: self.extra,
+            site,
+            stamp,
+            moment,
+            running: Running {
+                thread: &thread,
+                thread_name: &thread_name,
+                process_name: &process_name,
+                process: std::process::id(),
+                task_name: sources.has_task_name.then(|| sources.task_name(py)),
+            },
+        };
+        if let Some(stamp) = stamp
+            && !stamp::announce(stamp, handler.as_any())?
+        {
+            return Ok(Some(()));
+        }
+        if said.write(form, |body| Core::queue(handler, body, self.levelno)).is_none() {
+            return Ok(None);
+        }
+        // The message is on its way, whatever waiting for it comes to.
+        drop(Core::settle(handler));
+        Ok(Some(()))
+    }
+
+    /// A record is made, with this stamp if there is one already, and goes where records go.
+    fn with_record(
+        &self,
+        site: &Site,
+        stamp: Option<Option<Bound<'py, PyAny>>>,
+        factory: Factory,
+    ) -> PyResult<Outcome> {
+        let py = self.logger.py();
         let (none, args) = (py.None().into_bound(py), self.args.tuple()?);
         let call = record::Call {
             name: self.known.name.bind(py).as_any(),
@@ -252,9 +326,14 @@ impl<'py> Call<'_, 'py> {
             func: site.function.bind(py),
             sinfo: &none,
         };
-        let record = match factory {
-            Factory::Standard(factory) => call.given_to(factory.bind(py), None)?,
-            _ => call.stamped(None)?,
+        let record = match (factory, stamp) {
+            (Factory::Standard(factory), _) => call.given_to(factory.bind(py), None)?,
+            (_, None) => call.stamped(None)?,
+            (_, Some(stamp)) => {
+                let record = call.record(None)?;
+                record.setattr(intern!(py, "_distlog"), stamp)?;
+                record
+            }
         };
         if let Some(extra) = self.extra {
             let fields = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;

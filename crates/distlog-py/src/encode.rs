@@ -1,5 +1,6 @@
 //! Records to bytes: [`record`] walks a `LogRecord`, [`value`] writes any value, [`writer`] knows the two forms.
 
+pub(crate) mod call;
 mod clock;
 mod exception;
 mod kind;

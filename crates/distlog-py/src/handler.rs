@@ -115,6 +115,33 @@ impl Core {
 }
 
 impl Core {
+    /// The letter of the form in which records that come to the handler are sent by nobody but [`Core::queue`].
+    pub(crate) fn form(&self, py: Python<'_>) -> Option<u8> {
+        let is_plain = self.handles.load(Ordering::Relaxed) && self.emits.load(Ordering::Relaxed);
+        if !is_plain || !self.is_unfiltered(py) || self.sender.get().is_none() {
+            return None;
+        }
+        let [.., form] = self.topic.load(Ordering::Relaxed).to_be_bytes();
+        Some(form)
+    }
+
+    /// Sends a message in that form.
+    pub(crate) fn queue(slf: &Bound<'_, Self>, body: &[u8], level: i64) {
+        let me = slf.get();
+        let [_, system, kind, form] = me.topic.load(Ordering::Relaxed).to_be_bytes();
+        if let Some(sender) = me.sender.get() {
+            sender.get().queue([system, kind, form], body, level);
+        }
+    }
+
+    /// After a message was queued: waits for it to leave where processes end without notice.
+    pub(crate) fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if SETTLED.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        slf.call_method0(intern!(slf.py(), "_let_leave")).map(drop)
+    }
+
     fn is_unfiltered(&self, py: Python<'_>) -> bool {
         self.filters.get().is_some_and(|filters| filters.bind(py).is_empty())
     }
@@ -131,10 +158,7 @@ impl Core {
         } else {
             taken.pickle(queue)
         };
-        if !SETTLED.load(Ordering::Relaxed) {
-            slf.call_method0(intern!(slf.py(), "_let_leave"))?;
-        }
-        Ok(())
+        Self::settle(slf)
     }
 }
 

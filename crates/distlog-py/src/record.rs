@@ -14,12 +14,14 @@
 use std::cell::OnceCell;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use crate::encode::call::Moment;
 use crate::encode::stamp;
 use crate::goals;
 use crate::teardown;
@@ -341,16 +343,9 @@ impl<'py> Time<'py> {
     fn now(sources: &Sources, py: Python<'py>) -> PyResult<Option<Self>> {
         let clock = sources.time.bind(py);
         let float = |value: f64| PyFloat::new(py, value).into_any();
-        if let Clock::Nanoseconds { start } = sources.clock {
+        if let Clock::Nanoseconds { .. } = sources.clock {
             let Some(now) = clock.get_item(intern!(py, "time_ns"))? else { return Ok(None) };
-            let now: i64 = now.call0()?.extract()?;
-            let created = now as f64 / 1e9;
-            let mut msecs = (now.rem_euclid(1_000_000_000) / 1_000_000) as f64;
-            if msecs == 999.0 && created.trunc() as i64 != now.div_euclid(1_000_000_000) {
-                // The conversion rounded up.
-                msecs = 0.0;
-            }
-            let relative = now.saturating_sub(start) as f64 / 1e6;
+            let Moment { created, msecs, relative } = sources.clock.moment(now.call0()?.extract()?);
             return Ok(Some(Self {
                 created: float(created),
                 msecs: float(msecs),
@@ -380,12 +375,37 @@ enum Clock {
     Nanoseconds { start: i64 },
 }
 
+impl Clock {
+    /// What records say of this time, in nanoseconds since the epoch.
+    fn moment(&self, now: i64) -> Moment {
+        let created = now as f64 / 1e9;
+        let fraction = (created - created.trunc()) * 1000.0;
+        match *self {
+            Self::Fractional { start } => {
+                Moment { created, msecs: fraction, relative: (created - start) * 1000.0 }
+            }
+            Self::Whole { start } => {
+                Moment { created, msecs: fraction.trunc() + 0.0, relative: (created - start) * 1000.0 }
+            }
+            Self::Nanoseconds { start } => {
+                let millis = now.rem_euclid(1_000_000_000) / 1_000_000;
+                // 999 where the conversion rounded up to the next second.
+                let is_next = millis == 999 && created.trunc() as i64 != now.div_euclid(1_000_000_000);
+                let msecs = if is_next { 0.0 } else { millis as f64 };
+                Moment { created, msecs, relative: now.saturating_sub(start) as f64 / 1e6 }
+            }
+        }
+    }
+}
+
 /// Where the values of a record come from.
-struct Sources {
+pub(crate) struct Sources {
     none: Py<PyAny>,
     logging: Py<PyDict>,
     level_names: Py<PyDict>,
     time: Py<PyDict>,
+    /// `time.time` or, where records are made of that, `time.time_ns`, as it was.
+    get_time: Py<PyAny>,
     clock: Clock,
     threading: Py<PyDict>,
     /// `threading.get_ident` as it was, by which it is known whether it still is.
@@ -405,14 +425,32 @@ struct Sources {
     logger_class: Py<PyAny>,
     get_logger: Py<PyAny>,
     manager: Py<PyAny>,
-    has_task_name: bool,
+    pub(crate) has_task_name: bool,
     /// Whether this interpreter's records have the attributes that are known here.
     is_known: bool,
 }
 
 impl Sources {
-    fn get(py: Python<'_>) -> PyResult<&'static Self> {
+    pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         SOURCES.get_or_try_init(py, || Self::find(py))
+    }
+
+    /// What `getLevelName` says.
+    pub(crate) fn level_name<'py>(&self, level: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.level_names.bind(level.py()).get_item(level)
+    }
+
+    /// What records say of the time, without Python's numbers between; `None` if the clock was replaced.
+    pub(crate) fn moment(&self, py: Python<'_>) -> PyResult<Option<Moment>> {
+        let name = match self.clock {
+            Clock::Nanoseconds { .. } => intern!(py, "time_ns"),
+            _ => intern!(py, "time"),
+        };
+        let present = self.time.bind(py).get_item(name)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok();
+        let now = now.and_then(|now| i64::try_from(now.as_nanos()).ok());
+        let now = now.filter(|_| present.is_some_and(|present| present.is(&self.get_time)));
+        Ok(now.map(|now| self.clock.moment(now)))
     }
 
     fn find(py: Python<'_>) -> PyResult<Self> {
@@ -431,6 +469,10 @@ impl Sources {
             logging: logging.dict().unbind(),
             level_names: logging.getattr("_levelToName")?.cast_into::<PyDict>()?.unbind(),
             time: py.import("time")?.dict().unbind(),
+            get_time: py
+                .import("time")?
+                .getattr(if version < (3, 13) { "time" } else { "time_ns" })?
+                .unbind(),
             clock: match version {
                 (3, ..=9) => Clock::Fractional { start: start.extract()? },
                 (3, ..=12) => Clock::Whole { start: start.extract()? },
@@ -456,7 +498,7 @@ impl Sources {
     }
 
     /// Whether records have all their attributes.
-    fn switched_on(&self, py: Python<'_>) -> bool {
+    pub(crate) fn switched_on(&self, py: Python<'_>) -> bool {
         let logging = self.logging.bind(py);
         let on = |flag| {
             let flag = logging.get_item(flag).ok().flatten();
@@ -470,7 +512,7 @@ impl Sources {
     }
 
     /// The thread's ident and name.
-    fn thread<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    pub(crate) fn thread<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let threading = self.threading.bind(py);
         let get_ident = threading.get_item(intern!(py, "get_ident"))?;
         let ident = match get_ident {
@@ -500,7 +542,7 @@ impl Sources {
         })
     }
 
-    fn process_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn process_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let multiprocessing = self.modules.bind(py).get_item(intern!(py, "multiprocessing"))?;
         let name = multiprocessing.filter(|module| !module.is_none()).and_then(|module| {
             let process = module.call_method0(intern!(py, "current_process")).ok()?;
@@ -509,7 +551,7 @@ impl Sources {
         Ok(name.unwrap_or_else(|| intern!(py, "MainProcess").clone().into_any()))
     }
 
-    fn task_name<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    pub(crate) fn task_name<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         if !self.has_task_name {
             return None;
         }

@@ -11,9 +11,6 @@
 //! Bounds: the sites of the last [`GENERATION`] places are kept, and at most as many again. The table is locked only while the
 //! interpreter's lock is held and never across a call into Python, so no fork finds it locked, and nobody waits for it.
 
-// Rendered parts are for writers that are still to come.
-#![allow(dead_code)]
-
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -74,8 +71,16 @@ pub(crate) struct Site {
 /// What a site is in a record of one form.
 pub(crate) struct Part {
     bytes: Box<[u8]>,
-    place: usize,
-    line: usize,
+    /// The same with what stands before it in records of the first logger and level that were seen here.
+    with_level: OnceLock<WithLevel>,
+}
+
+/// `name`, `levelname`, `levelno`, and the site.
+struct WithLevel {
+    name: Py<PyString>,
+    level_name: Py<PyString>,
+    level: i64,
+    bytes: Box<[u8]>,
 }
 
 impl Part {
@@ -84,14 +89,32 @@ impl Part {
         &self.bytes
     }
 
-    /// `pathname`, `filename`, `module`.
-    pub(crate) fn place(&self) -> &[u8] {
-        self.bytes.get(..self.place).unwrap_or_default()
+    /// The same with `name`, `levelname` and `levelno` before it, if they are kept.
+    pub(crate) fn with_level(
+        &self,
+        name: &Bound<'_, PyString>,
+        level_name: &Bound<'_, PyString>,
+        level: i64,
+    ) -> Option<&[u8]> {
+        let kept = self.with_level.get()?;
+        let is_same = kept.name.is(name) && kept.level_name.is(level_name) && kept.level == level;
+        is_same.then_some(&*kept.bytes)
     }
 
-    /// `lineno`, `funcName`.
-    pub(crate) fn line(&self) -> &[u8] {
-        self.bytes.get(self.line..).unwrap_or_default()
+    /// Keeps what was written of these.
+    pub(crate) fn keep(
+        &self,
+        name: &Bound<'_, PyString>,
+        level_name: &Bound<'_, PyString>,
+        level: i64,
+        bytes: &[u8],
+    ) {
+        self.with_level.get_or_init(|| WithLevel {
+            name: name.clone().unbind(),
+            level_name: level_name.clone().unbind(),
+            level,
+            bytes: bytes.into(),
+        });
     }
 }
 
@@ -155,12 +178,20 @@ impl Site {
 
     fn render<W: Form>(&self, py: Python<'_>) -> Part {
         let none = &py.None();
-        let place = [("pathname", &self.pathname), ("filename", &self.filename), ("module", &self.module)];
-        let nothing = [("exc_info", none), ("exc_text", none), ("stack_info", none)];
-        let line = [("lineno", &self.lineno), ("funcName", &self.function)];
-        let bytes = members::<W>(py, &[&place[..], &nothing, &line].concat());
-        let length = |part| members::<W>(py, part).len();
-        Part { place: length(&place), line: bytes.len() - length(&line), bytes }
+        let bytes = members::<W>(
+            py,
+            &[
+                ("pathname", &self.pathname),
+                ("filename", &self.filename),
+                ("module", &self.module),
+                ("exc_info", none),
+                ("exc_text", none),
+                ("stack_info", none),
+                ("lineno", &self.lineno),
+                ("funcName", &self.function),
+            ],
+        );
+        Part { bytes, with_level: OnceLock::new() }
     }
 }
 

@@ -68,6 +68,10 @@ pub(super) struct Standard {
     record: Py<PyAny>,
     /// distlog's record factory.
     ours: Py<PyAny>,
+    /// distlog's handler.
+    handler: Py<PyType>,
+    /// What the handler's class has itself. Whatever is put before a native method of it makes this longer.
+    handlers_own: Names,
 }
 
 /// Who makes records.
@@ -78,10 +82,14 @@ pub(super) enum Factory {
     Foreign,
 }
 
-/// Tells of the two classes whose instances are called: one below `Logger`, one below `RootLogger`. Only the first call counts.
+/// Tells of the two classes whose instances are called, one below `Logger` and one below `RootLogger`, and of distlog's handler. Only the first call counts.
 #[pyfunction]
-pub(crate) fn register_loggers(logger: &Bound<'_, PyType>, root: &Bound<'_, PyType>) -> PyResult<()> {
-    STANDARD.get_or_try_init(logger.py(), || Standard::find(logger, root))?;
+pub(crate) fn register_loggers(
+    logger: &Bound<'_, PyType>,
+    root: &Bound<'_, PyType>,
+    handler: &Bound<'_, PyType>,
+) -> PyResult<()> {
+    STANDARD.get_or_try_init(logger.py(), || Standard::find(logger, root, handler))?;
     Ok(())
 }
 
@@ -136,6 +144,12 @@ impl Standard {
         Ok(true)
     }
 
+    /// Whether this is distlog's handler, and of a class that nobody has touched.
+    pub(super) fn is_our_handler(&self, handler: &Bound<'_, PyAny>) -> bool {
+        self.handler.is(handler.get_type())
+            && self.handlers_own.names.bind(handler.py()).len() == self.handlers_own.length
+    }
+
     /// Who makes records.
     pub(super) fn factory(&self, py: Python<'_>) -> PyResult<Factory> {
         let factory = self.logging.bind(py).get_item(intern!(py, "_logRecordFactory"))?;
@@ -146,7 +160,11 @@ impl Standard {
         })
     }
 
-    fn find(logger: &Bound<'_, PyType>, root: &Bound<'_, PyType>) -> PyResult<Self> {
+    fn find(
+        logger: &Bound<'_, PyType>,
+        root: &Bound<'_, PyType>,
+        handler: &Bound<'_, PyType>,
+    ) -> PyResult<Self> {
         let py = logger.py();
         let logging = py.import("logging")?;
         let globals = logging.dict();
@@ -169,6 +187,8 @@ impl Standard {
             sensitive: sensitive.map(|name| PyString::intern(py, name).unbind()).collect(),
             reserved: reserved.unbind(),
             record: logging.getattr("LogRecord")?.unbind(),
+            handler: handler.clone().unbind(),
+            handlers_own: Names::of(handler)?,
             ours: py.import("distlog._distlog")?.getattr("make_record")?.unbind(),
             logging: globals.unbind(),
             logger: of_logger.unbind(),

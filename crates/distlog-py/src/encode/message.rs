@@ -13,7 +13,7 @@ use super::writer::Writer;
 
 /// Templates and arguments of more bytes than this are Python's, and so is a message of more than [`MAX_QUICK`].
 const MAX_PART: usize = 2_048;
-const MAX_QUICK: usize = 8_192;
+pub(super) const MAX_QUICK: usize = 8_192;
 
 /// `msg % args` as a logging call means it, and what went wrong with it.
 pub(crate) fn render<W: Writer>(
@@ -63,10 +63,22 @@ impl<'py, W: Writer> Encoder<'py, W> {
         if !stamp::is_ordinary(record) {
             return false;
         }
+        self.plain_message(msg, args.iter_borrowed())
+    }
+
+    /// The same for a text and its arguments.
+    pub(super) fn plain_message<'a>(
+        &mut self,
+        msg: &Bound<'py, PyString>,
+        args: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+    ) -> bool
+    where
+        'py: 'a,
+    {
         let Some(template) = self.short(msg) else { return false };
         let start = self.out.len();
         let opened = self.out.open_text();
-        if args.is_empty() {
+        if args.len() == 0 {
             self.out.part(&template);
         } else if self.formatted(&template, args).is_none() {
             self.out.cut(start);
@@ -76,9 +88,15 @@ impl<'py, W: Writer> Encoder<'py, W> {
         true
     }
 
-    fn formatted(&mut self, template: &str, args: &Bound<'py, PyTuple>) -> Option<()> {
+    fn formatted<'a>(
+        &mut self,
+        template: &str,
+        mut args: impl Iterator<Item = Borrowed<'a, 'py, PyAny>>,
+    ) -> Option<()>
+    where
+        'py: 'a,
+    {
         let start = self.out.len();
-        let mut args = args.iter_borrowed();
         let mut rest = template;
         while let Some(at) = rest.find('%') {
             self.out.part(rest.get(..at)?);

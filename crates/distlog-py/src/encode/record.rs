@@ -35,14 +35,14 @@ const MAX_FIELD: usize = 96 * 1024;
 /// How much of a clipped traceback is its beginning; the rest is its end, which says more.
 const TRACEBACK_HEAD: usize = MAX_TEXT / 4;
 
-const MESSAGE: Key = key!("message");
+pub(super) const MESSAGE: Key = key!("message");
 const FORMAT_ERROR: Key = key!("format_error");
-const ASCTIME: Key = key!("asctime");
-const HOSTNAME: Key = key!("hostname");
+pub(super) const ASCTIME: Key = key!("asctime");
+pub(super) const HOSTNAME: Key = key!("hostname");
 const CONTEXT: Key = key!("context");
 const GOAL: Key = key!("goal");
 /// Names that distlog gives.
-const OURS: [Key; 6] = [MESSAGE, FORMAT_ERROR, ASCTIME, HOSTNAME, CONTEXT, GOAL];
+pub(super) const OURS: [Key; 6] = [MESSAGE, FORMAT_ERROR, ASCTIME, HOSTNAME, CONTEXT, GOAL];
 
 /// The names of the standard library, in the order in which a record has them.
 const STANDARD: [Key; 23] = [
@@ -387,12 +387,18 @@ impl<'py, W: Writer> Encoder<'py, W> {
         self.text(hostname(self.py), 0);
         let Some(stamp) = stamp else { return };
         fields.settle();
-        let Some((context, goal)) = stamp::parts(stamp) else { return };
+        if let Some((context, goal)) = stamp::parts(stamp) {
+            self.place_in_goals(&context, goal.as_ref());
+        }
+    }
+
+    /// Writes the fields that a stamp gives.
+    pub(super) fn place_in_goals(&mut self, context: &Bound<'py, PyAny>, goal: Option<&Bound<'py, PyAny>>) {
         for (key, value) in [(CONTEXT, Some(context)), (GOAL, goal)] {
             if let Some(value) = value {
                 self.allow(MAX_FIELD, MAX_BODY);
                 self.out.known(&key);
-                self.value(&value);
+                self.value(value);
             }
         }
     }
