@@ -26,6 +26,8 @@ from distlog import _distlog, processes
 __all__ = ["ZmqHandler"]
 
 ENDPOINT = "tcp://127.0.0.1:5010"
+#: Where the daemon acknowledges.
+ACKED = "tcp://127.0.0.1:5011"
 SYSTEMS = {"T": "test", "S": "staging", "P": "production"}
 #: Encodings that can be redacted, and the method that does.
 REDACTED = {"J": "json", "P": "pickle"}
@@ -86,9 +88,11 @@ class _Foreign:
 
 
 class ZmqHandler(_distlog.Core, logging.Handler):
-    """Sends records to a ``distlogd`` over a 0MQ PUSH socket.
+    """Sends records to a ``distlogd`` over a 0MQ PUSH socket, or, with ``acks``, a DEALER socket whose records are acknowledged.
 
-    ``endpoint`` is an address, or a socket-like object with ``send_multipart``. ``system`` is ``T``, ``S`` or ``P`` (test, staging,
+    ``endpoint`` is an address, or a socket-like object with ``send_multipart``. With ``acks`` it is the daemon's acked port (5011 where
+    nothing else is said): a record stays in memory here until the daemon has stored and synced it. ``acks=None`` takes the port as it is: with
+    acknowledgements where it gives them. ``system`` is ``T``, ``S`` or ``P`` (test, staging,
     production). ``context`` is accepted as 2017's handler had it, and not needed. ``queue_bytes`` bounds the memory that waiting records
     take; ``flush_timeout`` is what ``flush()`` and ``close()`` wait at most. ``redact`` is what nobody shall read: ``True``, names, a mapping of
     arguments of `distlog.redact.Redaction`, or one.
@@ -103,7 +107,7 @@ class ZmqHandler(_distlog.Core, logging.Handler):
         context: object = None,
         system: str = "P",
         *,
-        acks: bool = False,
+        acks: bool | None = False,
         level: int | str = logging.NOTSET,
         queue_bytes: int = 8 << 20,
         flush_timeout: float = processes.EXIT_SECONDS,
@@ -111,19 +115,28 @@ class ZmqHandler(_distlog.Core, logging.Handler):
     ) -> None:
         if system not in SYSTEMS:
             raise ValueError(f"system is one of 'T', 'S', 'P' (test, staging, production), not {system!r}")
-        if acks:
-            raise NotImplementedError("acknowledged delivery is not in this version of distlog: leave acks=False")
+        if acks and endpoint == ENDPOINT:
+            endpoint = ACKED
         if not isinstance(queue_bytes, int) or queue_bytes < 1:
             raise ValueError(f"queue_bytes is a number of bytes above 0, not {queue_bytes!r}")
         self.redaction = _redaction(redact)
-        self._arguments = {"queue_bytes": queue_bytes, "flush_timeout": flush_timeout, "redact": self.redaction}
+        self._arguments = {
+            "acks": acks,
+            "queue_bytes": queue_bytes,
+            "flush_timeout": flush_timeout,
+            "redact": self.redaction,
+        }
         self.endpoint = endpoint
         self.system = system
         self.flush_timeout = flush_timeout
         self._closed = False
         if isinstance(endpoint, str):
-            self._sender: Any = _sender(endpoint, system, queue_bytes)
+            self._sender: Any = _sender(endpoint, system, acks, queue_bytes)
             weakref.finalize(self, processes.keep_until_sent, self._sender).atexit = False
+        elif acks:
+            raise TypeError(
+                "acks=True needs an address: a socket of the program's own has nobody who reads its answers"
+            )
         elif callable(getattr(endpoint, "send_multipart", None)):
             self._sender = _Foreign(endpoint)
         else:
@@ -151,7 +164,7 @@ class ZmqHandler(_distlog.Core, logging.Handler):
         self._use(fmt)
 
     def flush(self, timeout: float | None = None) -> bool:  # type: ignore[override]
-        """Wait until the network has what was logged so far; ``False`` if ``timeout`` seconds were not enough."""
+        """Wait until the network, or with ``acks`` the daemon's store, has what was logged so far; ``False`` if ``timeout`` seconds were not enough."""
         caller = sys._getframe().f_back
         if timeout is None and _is_reconfiguration(caller):
             return self._flush_in_hope(time.monotonic() + self._wait(None))
@@ -339,11 +352,12 @@ def _redaction(given: object) -> Any:
     return redaction(given)
 
 
-def _sender(endpoint: str, system: str, queue_bytes: int) -> _distlog.Sender:
+def _sender(endpoint: str, system: str, acks: bool | None, queue_bytes: int) -> _distlog.Sender:
     notice = f"distlog: no daemon answers at {endpoint}; records wait, and are dropped when the queue is full\n"
     fields = json.dumps({"hostname": socket.gethostname(), "processName": _process_name(), "stack_info": None})
     return _distlog.Sender(
         endpoint,
+        acks=acks,
         queue_bytes=queue_bytes,
         notice=notice.rstrip("\n"),
         gap_topic=f"{system}LJ".encode("ascii"),

@@ -153,7 +153,7 @@ def _redaction(value: Any) -> Any:
 _FLAG = "1 or 0 (true, false, yes, no, on, off)"
 
 ENDPOINT = Option(
-    "endpoint", "DISTLOG_ENDPOINT", _endpoint, "an address such as tcp://host:5010", "tcp://127.0.0.1:5010"
+    "endpoint", "DISTLOG_ENDPOINT", _endpoint, "an address such as tcp://host:5010", "tcp://127.0.0.1:5011"
 )
 LEVEL = Option("level", "DISTLOG_LEVEL", read_level, "a level's name or number (DEBUG, INFO, 15, …)", logging.INFO)
 SYSTEM = Option("system", "DISTLOG_SYSTEM", _system, "T, S or P (test, staging, production)", "P")

@@ -172,6 +172,7 @@ def resume() -> None:
     if not isinstance(settings.place, AboveRoot):
         settings.place = AboveRoot()
         settings.configure()
+        _take_children_along()
 
 
 def _order(arguments: list[str]) -> Order | int:

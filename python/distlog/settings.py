@@ -3,10 +3,10 @@
 ========================== ======================================================= ==========================
 variable                   meaning                                                 default
 ========================== ======================================================= ==========================
-``DISTLOG_ENDPOINT``       where the daemon's PULL socket is                       ``tcp://127.0.0.1:5010``
+``DISTLOG_ENDPOINT``       where the daemon is: its acked port, or its PULL port   ``tcp://127.0.0.1:5011``
 ``DISTLOG_LEVEL``          the root logger's level, by name or number              ``INFO``
 ``DISTLOG_SYSTEM``         ``T``, ``S`` or ``P``: test, staging, production        ``P``
-``DISTLOG_ACKS``           ``0`` switches acknowledged delivery off                on, where it is available
+``DISTLOG_ACKS``           ``1``: only with acknowledgements; ``0``: without       with, if the port gives them
 ``DISTLOG_SPOOL``          folder for records that wait for the daemon             none
 ``DISTLOG_ACCELERATE``     ``1`` is ``accelerate=True``                            ``0``
 ``DISTLOG_REDACT``         ``1`` hides secrets; or more names of fields            ``0``
@@ -15,7 +15,7 @@ variable                   meaning                                              
 and ``DISTLOG_CAPTURE_WARNINGS``, ``DISTLOG_CAPTURE_EXCEPTIONS``, ``DISTLOG_RATE_LIMIT``, ``DISTLOG_KEEP_DEBUG`` for the arguments of these names. A variable with a value that it cannot have is
 told about once on stderr, and its default is used; a wrong argument is a ``ValueError``.
 
-This version sends without acknowledgements and spool: ``acks`` and ``spool`` are checked, and have no effect yet.
+This version keeps what has no acknowledgement in memory, not in a spool: ``spool`` is checked, and has no effect yet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 from distlog import options
-from distlog.handler import ZmqHandler
+from distlog.handler import ACKED, ENDPOINT, ZmqHandler
 from distlog.stamp import install
 
 if TYPE_CHECKING:
@@ -91,13 +91,12 @@ def configure(
     or what `distlog.redact.Redaction` takes. ``ValueError`` says in one line which argument is wrong and what it may be.
     """
     wanted = options.LEVEL.chosen(level)
-    arguments = {"endpoint": options.ENDPOINT.chosen(endpoint), "system": options.SYSTEM.chosen(system)}
+    arguments = {**_way(endpoint, acks), "system": options.SYSTEM.chosen(system)}
     arguments.update(
         (n, v) for n, v in (("queue_bytes", queue_bytes), ("flush_timeout", flush_timeout)) if v is not None
     )
     if redact is not False:
         arguments["redact"] = options.REDACT.chosen(redact)
-    options.ACKS.chosen(acks)
     options.SPOOL.chosen(spool)
     native_methods = options.ACCELERATE.chosen(accelerate or None)
     hooks = {options.WARNINGS: capture_warnings, options.EXCEPTIONS: capture_exceptions}
@@ -111,6 +110,15 @@ def configure(
         _switch(**switches)
         _accelerate(native_methods)
     return handler
+
+
+def _way(endpoint: str | None, acks: bool | None) -> dict[str, Any]:
+    """Where to send, and whether with acknowledgements: always, never, or (``None``), where nobody said anything, if the port gives them."""
+    chosen, where = options.ACKS.chosen(acks), options.ENDPOINT.chosen(endpoint)
+    if not chosen and where == ACKED and endpoint is None and not options.ENDPOINT.is_given():
+        where = ENDPOINT
+    is_said = acks is not None or options.ACKS.is_given()
+    return {"endpoint": where, "acks": chosen if is_said else None}
 
 
 def _attached(arguments: dict[str, Any], given: bool) -> ZmqHandler:
@@ -135,8 +143,11 @@ def _attached(arguments: dict[str, Any], given: bool) -> ZmqHandler:
 def _same(logger: logging.Logger, arguments: dict[str, Any]) -> ZmqHandler | None:
     """A handler that sends to the same place already, made by somebody else."""
     for one in logger.handlers:
-        if isinstance(one, ZmqHandler) and (one.endpoint, one.system) == (arguments["endpoint"], arguments["system"]):
-            return one
+        if isinstance(one, ZmqHandler) and one.system == arguments["system"]:
+            # A daemon with its usual ports has two.
+            places = {one.endpoint, arguments["endpoint"]}
+            if len(places) == 1 or places == {ENDPOINT, ACKED}:
+                return one
     return None
 
 

@@ -14,6 +14,7 @@ import resource
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import distlog
@@ -63,9 +64,9 @@ class TestConstruction:
         with pytest.raises(ValueError, match="queue_bytes"):
             ZmqHandler(queue_bytes=0)
 
-    def test_acknowledged_delivery_is_not_there_yet(self) -> None:
-        with pytest.raises(NotImplementedError, match="acknowledged"):
-            ZmqHandler(acks=True)
+    def test_sockets_of_the_program_give_no_answers(self) -> None:
+        with pytest.raises(TypeError, match="acks=True needs an address"):
+            ZmqHandler(SimpleNamespace(send_multipart=print), acks=True)
 
     def test_formatters(self, handler: ZmqHandler, collector: Any) -> None:
         with pytest.raises(TypeError, match="Serializer"):

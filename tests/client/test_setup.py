@@ -233,10 +233,10 @@ class TestEnvironment:
             "handler.close(); h = configure(); configure(); print(h.endpoint); os._exit(0)",
             DISTLOG_ENDPOINT="logs:5010",
         )
-        assert done.stdout == "tcp://127.0.0.1:5010\n"
+        assert done.stdout == "tcp://127.0.0.1:5011\n"
         assert done.stderr == (
             "distlog: DISTLOG_ENDPOINT='logs:5010' is ignored: bad endpoint \"logs:5010\": "
-            "it must start with tcp:// or ipc://; tcp://127.0.0.1:5010 is used\n"
+            "it must start with tcp:// or ipc://; tcp://127.0.0.1:5011 is used\n"
         )
 
     def test_without_stderr(self, run: Any) -> None:

@@ -7,6 +7,8 @@ import json
 import logging
 import logging.config
 import pickle
+import random
+import string
 import sys
 import time
 from collections import namedtuple
@@ -315,6 +317,54 @@ def test_texts(text: str, expected: str) -> None:
     assert Redaction().text(text) == (expected, expected.count(HIDDEN) if text != expected else 0)
     record = json.loads(Redaction().json(json.dumps({"message": text}).encode()))
     assert (record["message"], "redacted" in record) == (expected, text != expected)
+
+
+def said(draw: random.Random, key: str, value: str) -> str:
+    """A text that says so, in one of the ways of texts."""
+    ways = [
+        f"{key}={value}",
+        f"{key}: {value}",
+        f'"{key}": "{value}"',
+        f"?a=1&{key}={value}&b=2",
+        f"X({key}={value!r}, n=1)",
+    ]
+    ways += [
+        f"Error: {key}={value}",
+        f"a: b: {key}: {value}",
+        json.dumps(json.dumps({key: value})),
+        f"x[{key}]={value}",
+    ]
+    return draw.choice(ways)
+
+
+def nested(draw: random.Random, key: str, value: str, depth: int = 0) -> Any:
+    """It, anywhere in some containers."""
+    if depth == 4 or draw.random() < 0.3:
+        return draw.choice([{key: value}, {key: [value]}, {key: {"deep": value}}])
+    inner = nested(draw, key, value, depth + 1)
+    return draw.choice([{"a": inner}, [1, inner], (inner, "x")])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_secret_of_any_name_anywhere(seed: int) -> None:
+    draw, rules, letters = random.Random(seed), Redaction(), string.ascii_letters + string.digits + "-_.!$%^*+/=~"
+    for _ in range(40):
+        words = draw.choice(sorted(DEFAULT_KEYS)).split("_")
+        key = draw.choice(
+            ["_".join(words), "-".join(words).title(), "".join(word.title() for word in words), "db_" + words[0]]
+        )
+        key = key if rules.hides(key) else "_".join(words).upper()
+        secret = "Z9" + "".join(draw.choices(letters, k=draw.randint(4, 20))) + "q"
+        record = logging.LogRecord("app", 20, "app.py", 1, "as %s", (said(draw, key, secret),), None)
+        if draw.random() < 0.5:
+            record.__dict__.update(extra=nested(draw, key, secret), msg="it is %s", args=(secret,))
+        else:
+            try:
+                raise ValueError(said(draw, key, secret))
+            except ValueError:
+                record.exc_info = sys.exc_info()
+        body: Any = JSONFormatter().format(record)
+        assert secret[:6].encode() not in rules.json(body), (key, secret, body)
 
 
 def test_private_keys() -> None:

@@ -247,6 +247,21 @@ class TestRecords:
         assert go(source, options=("--no-goal",))[1].stderr == ""
         assert [message for message in logged(collector, 2) if "child" in message] == ["child 0", "child 1"]
 
+    def test_children_of_children(self, go: Any, collector: Any) -> None:
+        source = """
+            import logging, multiprocessing
+            def work(n):
+                logging.getLogger("work").info("child %d", n)
+                if n:
+                    start(n - 1)
+            def start(n):
+                child = multiprocessing.get_context("spawn").Process(target=work, args=(n,)); child.start(); child.join()
+            if __name__ == "__main__":
+                start(2)
+        """
+        go(source, options=("--no-goal",))
+        assert [message for message in logged(collector, 3) if "child" in message] == ["child 2", "child 1", "child 0"]
+
     def test_threads_with_propagation(self, go: Any, collector: Any) -> None:
         source = """
             import logging, threading

@@ -25,7 +25,7 @@ pub(crate) fn forked() {
     transport::forked();
 }
 
-/// A bounded queue and a thread that empties it into a 0MQ PUSH socket.
+/// A bounded queue and a thread that empties it into a 0MQ PUSH socket, or a DEALER that is answered.
 #[pyclass(frozen, module = "distlog._distlog")]
 pub(crate) struct Sender {
     first: Generation,
@@ -43,9 +43,10 @@ struct Generation {
 #[pymethods]
 impl Sender {
     #[new]
-    #[pyo3(signature = (endpoint, *, queue_bytes, notice, gap_topic, gap_fields))]
+    #[pyo3(signature = (endpoint, *, acks, queue_bytes, notice, gap_topic, gap_fields))]
     fn new(
         endpoint: String,
+        acks: Option<bool>,
         queue_bytes: usize,
         notice: Option<String>,
         gap_topic: [u8; 3],
@@ -55,6 +56,11 @@ impl Sender {
             Arc::new(move |gap| (gap_topic, gap_record(gap, &gap_fields).into_bytes()));
         let options = transport::SenderOptions {
             endpoint,
+            acks: match acks {
+                Some(true) => transport::Acks::Always,
+                Some(false) => transport::Acks::Never,
+                None => transport::Acks::IfOffered,
+            },
             queue_bytes,
             notice,
             gap: Some(gap),
@@ -80,7 +86,7 @@ impl Sender {
         self.push(topic, body, level)
     }
 
-    /// Waits until all was handed to the kernel; false if `timeout` seconds were not enough.
+    /// Waits until all was handed to the kernel, or answered; false if `timeout` seconds were not enough.
     fn flush(&self, py: Python<'_>, timeout: f64) -> bool {
         let sender = self.here();
         py.detach(|| sender.flush(wait(timeout)))
@@ -104,9 +110,10 @@ impl Sender {
         let all = PyDict::new(py);
         all.set_item("queued", stats.queued)?;
         all.set_item("sent", stats.sent)?;
-        all.set_item("acked", 0)?;
+        all.set_item("acked", stats.acked)?;
         all.set_item("dropped", dropped)?;
         all.set_item("bytes", stats.bytes)?;
+        all.set_item("answers", stats.answers)?;
         all.set_item("connected", stats.connected)?;
         all.set_item("reconnects", stats.reconnects)?;
         all.set_item("last_error", stats.last_error)?;

@@ -1,4 +1,4 @@
-//! One connection of the sender to a PULL socket, over the standard library's sockets.
+//! One connection of the sender to a PULL or ROUTER socket, over the standard library's sockets.
 //!
 //! The socket blocks with short time limits, so that the thread sees a stop soon whatever the
 //! peer does, and is made non-blocking for a moment to hear what the peer has said: std has
@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
-use crate::zmtp::{self, Incoming, Said, Violation};
+use crate::zmtp::{self, Incoming, Role, Said, Violation};
 
 /// How long one blocking call on the socket may last.
 const SLICE: Duration = Duration::from_millis(100);
@@ -22,12 +22,31 @@ const SLICE: Duration = Duration::from_millis(100);
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
+/// Why there is no connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A DEALER met a PULL.
+    NoAnswers,
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl From<String> for Refusal {
+    fn from(error: String) -> Self {
+        Self::Other(error)
+    }
+}
+
 /// A connection whose handshake is through.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
+    role: Role,
     incoming: Incoming,
+    /// To the peer's PINGs.
     answers: Vec<u8>,
+    /// What the peer has answered and nobody has looked at yet.
+    heard_answers: Vec<Vec<Vec<u8>>>,
     heard: Instant,
     silence: Duration,
 }
@@ -41,18 +60,23 @@ enum Stream {
 
 impl Connection {
     /// Connect and shake hands. Gives up soon after `stop` says so.
-    pub(crate) fn open(endpoint: &Endpoint, stop: &dyn Fn() -> bool) -> Result<Self, String> {
+    pub(crate) fn open(endpoint: &Endpoint, role: Role, stop: &dyn Fn() -> bool) -> Result<Self, Refusal> {
         let stream = Stream::connect(endpoint, stop)?;
         stream.set_limits().map_err(|error| error.to_string())?;
         let mut connection = Self {
             stream,
-            incoming: Incoming::default(),
+            role,
+            incoming: Incoming::new(role),
             answers: Vec::new(),
+            heard_answers: Vec::new(),
             heard: Instant::now(),
             silence: Duration::ZERO,
         };
-        connection.shake_hands(stop)?;
-        Ok(connection)
+        match connection.shake_hands(stop) {
+            Ok(()) => Ok(connection),
+            Err(_) if connection.incoming.met_pull() && role == Role::Dealer => Err(Refusal::NoAnswers),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Hand bytes to the kernel; 0 if it took none for a while.
@@ -82,6 +106,27 @@ impl Connection {
         self.write_all(&answers, stop)
     }
 
+    /// As [`Self::listen`], but wait for something to hear for up to `time`.
+    pub(crate) fn wait(&mut self, time: Duration) -> Result<(), String> {
+        self.stream
+            .set_read_timeout(time.max(Duration::from_millis(1)))
+            .map_err(|error| error.to_string())?;
+        let mut buffer = [0; 4096];
+        let heard = match self.stream.read(&mut buffer) {
+            Ok(0) => Err("the peer closed the connection".to_owned()),
+            Ok(got) => self.hear(buffer.get(..got).unwrap_or_default()).map(drop),
+            Err(error) if waits(&error) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.stream.set_read_timeout(SLICE).map_err(|error| error.to_string())?;
+        heard
+    }
+
+    /// What the peer answered since the last time.
+    pub(crate) fn answered(&mut self) -> Vec<Vec<Vec<u8>>> {
+        std::mem::take(&mut self.heard_answers)
+    }
+
     /// Nothing more will be sent: tell the peer, also if a forked child still holds the socket.
     pub(crate) fn finish(mut self) {
         // Unread input at the close would make the kernel throw away what it has not sent yet.
@@ -99,7 +144,7 @@ impl Connection {
             got += self.read(greeting.get_mut(got..).unwrap_or_default(), &over)?;
         }
         zmtp::check_greeting(&greeting).map_err(text)?;
-        self.write_all(zmtp::READY, &over)?;
+        self.write_all(self.role.ready(), &over)?;
         let mut buffer = [0; 1024];
         loop {
             let got = self.read(&mut buffer, &over)?;
@@ -130,6 +175,7 @@ impl Connection {
         for said in self.incoming.feed(bytes).map_err(text)? {
             match said {
                 Said::Ready => ready = true,
+                Said::Answer(frames) => self.heard_answers.push(frames),
                 Said::Ping { context, silence } => {
                     self.silence = silence;
                     // One answer is enough for any number of questions, and bounded.
@@ -153,7 +199,8 @@ impl Connection {
         }
     }
 
-    fn write_all(&mut self, mut bytes: &[u8], over: &dyn Fn() -> bool) -> Result<(), String> {
+    /// Hand all of it to the kernel, or give up when `over` says so.
+    pub(crate) fn write_all(&mut self, mut bytes: &[u8], over: &dyn Fn() -> bool) -> Result<(), String> {
         while !bytes.is_empty() {
             let written = self.write(bytes).map_err(|error| error.to_string())?;
             bytes = bytes.get(written..).unwrap_or_default();
@@ -195,6 +242,14 @@ impl Stream {
                 stream.set_read_timeout(Some(SLICE))?;
                 stream.set_write_timeout(Some(SLICE))
             }
+        }
+    }
+
+    fn set_read_timeout(&self, time: Duration) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(Some(time)),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.set_read_timeout(Some(time)),
         }
     }
 

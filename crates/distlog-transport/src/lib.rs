@@ -10,6 +10,7 @@
 //! - everything is bounded, and what a bound cut off is counted;
 //! - PUSH cannot be acknowledged: what the kernel had taken when a daemon died is lost. DEALER can: its daemon answers.
 
+pub mod acked;
 #[cfg(feature = "sender")]
 mod connection;
 mod endpoint;
@@ -28,7 +29,7 @@ pub use error::Error;
 #[cfg(feature = "listener")]
 pub use listener::{Answers, Counters, Door, Frame, Limits, Listener, Message, Peer};
 #[cfg(feature = "sender")]
-pub use sender::{Gap, GapRecord, Pushed, Sender, SenderOptions, SenderStats, forked};
+pub use sender::{Acks, Gap, GapRecord, Pushed, Sender, SenderOptions, SenderStats, forked};
 
 /// The largest message either end takes by default: all its frames together.
 pub const MESSAGE_BYTES: usize = 1 << 20;

@@ -1,12 +1,14 @@
 //! The bounded queue between the threads that log and the one that sends.
 //!
-//! Messages lie in it as they will stand on the wire, one after the other in chunks, so that a
-//! push is one lock and one copy, and sending is one write for many messages. The sending
+//! Records lie in it as they will stand on the wire ([`Form`]), one after the other in chunks, so that a
+//! push is one lock and one copy, and sending is one write for many records. The sending
 //! thread is woken only if it waits, and by the first record after idle alone.
+//!
+//! A record's fate is known when it is *handed over*: to the kernel, or, where the daemon answers, to the daemon.
 //!
 //! Invariants:
 //! - a push never waits for anything but the lock, and nobody does I/O or runs foreign code under it;
-//! - `bytes` and `records` count what is queued *and* what the thread holds but the kernel has not taken,
+//! - `bytes` and `records` count what is queued *and* what the thread holds but has not handed over,
 //!   so the bounds hold for both together;
 //! - `accepted - handed_over - abandoned == records` always;
 //! - order: chunks are sent in the order they were filled.
@@ -16,7 +18,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::sender::{Gap, Pushed};
-use crate::zmtp;
+use crate::{acked, zmtp};
 
 /// One write to the socket. A power of two well under a socket buffer.
 const CHUNK: usize = 128 * 1024;
@@ -27,9 +29,19 @@ const SPARE: usize = 2;
 /// From this level on (WARNING) a record may use the queue's last eighth.
 const IMPORTANT: i64 = 30;
 
+/// How records lie in a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Each as a message of two frames.
+    Messages,
+    /// All of them as the body of one batch.
+    Batch,
+}
+
 /// The bounds of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
+    pub(crate) form: Form,
     /// Of all messages as they stand on the wire.
     pub(crate) bytes: usize,
     /// Of all messages.
@@ -42,10 +54,10 @@ pub(crate) struct Bounds {
     pub(crate) tells_gaps: bool,
 }
 
-/// Messages as they will stand on the wire.
+/// Records as they will stand on the wire.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    /// Whole messages, one after the other.
+    /// Whole records, one after the other.
     pub(crate) bytes: Vec<u8>,
     /// How many.
     pub(crate) records: usize,
@@ -68,7 +80,7 @@ pub(crate) struct Counts {
 /// What the sending thread gets when it asks for work.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Send this, then say so with [`Queue::handed_over`].
+    /// Send this; say so with [`Queue::handed_over`] when that is certain.
     Chunk(Chunk),
     /// Nothing came in the time given.
     Nothing,
@@ -118,7 +130,7 @@ impl Queue {
 
     /// Queue a message, or count that there was no room for it.
     pub(crate) fn push(&self, topic: [u8; 3], body: &[u8], level: i64) -> (Pushed, Thread) {
-        let length = zmtp::encoded_length(body.len());
+        let length = self.bounds.form.length(body.len());
         let mut state = self.lock();
         if state.closing {
             state.counts.dropped_closed += 1;
@@ -132,7 +144,7 @@ impl Queue {
             state.drop_one(level);
             return (Pushed::Dropped, Thread::Running);
         }
-        state.append(topic, body, length);
+        state.append(self.bounds.form, topic, body);
         let wake = state.sleeps.is_some_and(|until| state.counts.bytes >= until);
         if wake {
             state.sleeps = None;
@@ -186,7 +198,7 @@ impl Queue {
         }
     }
 
-    /// For the sending thread: the kernel has taken these.
+    /// For the sending thread: the kernel has taken these, or the daemon has answered for them.
     pub(crate) fn handed_over(&self, bytes: usize, records: usize) {
         let mut state = self.lock();
         state.counts.handed_over += records as u64;
@@ -223,7 +235,7 @@ impl Queue {
     /// For the sending thread: a message of its own, whatever the bounds say.
     pub(crate) fn insert(&self, topic: [u8; 3], body: &[u8]) {
         let mut state = self.lock();
-        state.append(topic, body, zmtp::encoded_length(body.len()));
+        state.append(self.bounds.form, topic, body);
         state.telling = false;
     }
 
@@ -325,6 +337,16 @@ impl Queue {
     }
 }
 
+impl Form {
+    /// Bytes that a record with a body of this length takes.
+    fn length(self, body: usize) -> usize {
+        match self {
+            Self::Messages => zmtp::encoded_length(body),
+            Self::Batch => acked::record_length(body),
+        }
+    }
+}
+
 impl Counts {
     /// Records whose fate is known.
     fn settled(&self) -> u64 {
@@ -340,14 +362,21 @@ impl Bounds {
 }
 
 impl State {
-    fn append(&mut self, topic: [u8; 3], body: &[u8], length: usize) {
-        if self.chunks.back().is_none_or(|chunk| chunk.bytes.len() + length > chunk.bytes.capacity()) {
+    fn append(&mut self, form: Form, topic: [u8; 3], body: &[u8]) {
+        let length = form.length(body.len());
+        let is_full = |chunk: &Chunk| {
+            chunk.bytes.len() + length > chunk.bytes.capacity() || chunk.records >= acked::MAX_COUNT as usize
+        };
+        if self.chunks.back().is_none_or(is_full) {
             let spare = if length <= CHUNK { self.spare.pop() } else { None };
             let bytes = spare.unwrap_or_else(|| Vec::with_capacity(length.max(CHUNK)));
             self.chunks.push_back(Chunk { bytes, records: 0 });
         }
         if let Some(chunk) = self.chunks.back_mut() {
-            zmtp::encode(&mut chunk.bytes, topic, body);
+            match form {
+                Form::Messages => zmtp::encode(&mut chunk.bytes, topic, body),
+                Form::Batch => acked::push_record(&mut chunk.bytes, topic, body),
+            }
             chunk.records += 1;
         }
         self.counts.bytes += length;

@@ -1,4 +1,4 @@
-//! The sending end: a 0MQ PUSH socket for programs that log.
+//! The sending end for programs that log: a 0MQ PUSH socket, or a DEALER whose records are answered.
 //!
 //! One [`Sender`] is one bounded queue and one plain thread, started by the first push. The
 //! caller never waits for the network: a push is a lock and a copy. There is no runtime, and
@@ -7,7 +7,9 @@
 //! What is promised:
 //! - everything handed to the kernel goes out in order, and no message is cut or sent twice: after a
 //!   lost connection sending goes on at the first message the kernel had not taken whole;
-//! - what the kernel had taken when the daemon died is lost: PUSH has no acknowledgements;
+//! - what the kernel had taken when the daemon died is lost: PUSH has no acknowledgements. With [`SenderOptions::acks`]
+//!   a record stays here until the daemon says that it is stored and synced, and comes again after a lost connection;
+//!   the daemon sees to it that it is stored once;
 //! - what does not fit is dropped, newest first, and counted. Records from WARNING on may use the last
 //!   eighth of the queue, which others may not. When there is room again, one record tells of the gap;
 //! - `flush` and `close` return within their time, whatever the network does. Nothing waits for the
@@ -18,6 +20,9 @@
 //! child makes a new sender of the same options and leaks the old one (dropping it is safe too:
 //! it then leaks itself). So a child never sends what its parent had queued.
 
+mod producer;
+mod push;
+mod session;
 mod thread;
 
 use std::fmt;
@@ -48,8 +53,10 @@ pub type GapRecord = Arc<dyn Fn(&Gap) -> ([u8; 3], Vec<u8>) + Send + Sync>;
 /// Everything a sender must know. `..Default::default()` fills in the rest.
 #[derive(Clone)]
 pub struct SenderOptions {
-    /// Where the daemon's PULL socket listens.
+    /// Where the daemon's PULL socket listens, or its ROUTER socket with `acks`.
     pub endpoint: String,
+    /// Whether a record stays here until the daemon has answered that it is stored.
+    pub acks: Acks,
     /// Bound of what is queued and not yet with the kernel, in bytes on the wire.
     pub queue_bytes: usize,
     /// The same bound in records.
@@ -68,12 +75,23 @@ pub struct SenderOptions {
     pub gap: Option<GapRecord>,
 }
 
-/// A 0MQ PUSH socket with a queue before it. Shared freely between threads.
+/// A 0MQ PUSH or DEALER socket with a queue before it. Shared freely between threads.
 pub struct Sender {
     shared: Arc<Shared>,
     forks: u32,
     /// Each copy of it tells of the fork anew.
     guard: Guard,
+}
+
+/// Whether the daemon answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// It does not: the endpoint is a PULL socket.
+    Never,
+    /// It does: the endpoint is a ROUTER socket.
+    Always,
+    /// It does if the endpoint is a ROUTER socket, and not if it is a PULL. The first handshake shows which.
+    IfOffered,
 }
 
 /// What became of a record.
@@ -106,10 +124,14 @@ pub struct SenderStats {
     pub queued: u64,
     /// Their bytes on the wire.
     pub queued_bytes: u64,
-    /// Records the kernel has taken.
+    /// Records the kernel has taken; with answers, records the daemon has answered for.
     pub sent: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
+    /// Records the daemon has answered for.
+    pub acked: u64,
+    /// Whether it answers, as far as that is known.
+    pub answers: bool,
     /// Records dropped because the queue was full.
     pub dropped_full: u64,
     /// Records pushed after the close, or unsent when its time was over.
@@ -151,7 +173,7 @@ impl Sender {
         pushed
     }
 
-    /// Wait until everything pushed so far was handed to the kernel; false if the time was over before.
+    /// Wait until everything pushed so far was handed to the kernel, or answered with `acks`; false if the time was over before.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.shared.queue.flush(timeout)
     }
@@ -201,6 +223,7 @@ impl Default for SenderOptions {
     fn default() -> Self {
         Self {
             endpoint: "tcp://127.0.0.1:5010".to_owned(),
+            acks: Acks::Never,
             queue_bytes: 8 << 20,
             queue_records: 100_000,
             message_bytes: MESSAGE_BYTES,
@@ -217,6 +240,7 @@ impl fmt::Debug for SenderOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SenderOptions")
             .field("endpoint", &self.endpoint)
+            .field("acks", &self.acks)
             .field("queue_bytes", &self.queue_bytes)
             .field("queue_records", &self.queue_records)
             .finish_non_exhaustive()

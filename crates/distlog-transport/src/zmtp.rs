@@ -1,4 +1,4 @@
-//! ZMTP 3.1, the part a PUSH client needs. No I/O: bytes in, bytes out.
+//! ZMTP 3.1, the part a PUSH or DEALER client needs. No I/O: bytes in, bytes out.
 //!
 //! ```text
 //! greeting  64 bytes, both ways at once
@@ -13,9 +13,10 @@
 //! message   frames without flag 4; commands never stand between a message's frames
 //! ```
 //!
-//! A message of ours is always two frames, a topic of three bytes and a body. PUSH needs nothing
-//! from its peer after the handshake but PINGs, which must be answered, so everything else
-//! (SUBSCRIBE, CANCEL, messages) is read over, and a frame that no honest PULL would send ends the connection.
+//! A message of a PUSH is always two frames, a topic of three bytes and a body; one of a DEALER is a header and
+//! perhaps a body. PUSH needs nothing from its peer after the handshake but PINGs, which must be answered, and DEALER
+//! hears answers besides. Everything else (SUBSCRIBE, CANCEL) is read over, and a frame that no honest peer would send
+//! ends the connection.
 
 use std::time::Duration;
 
@@ -24,14 +25,41 @@ pub(crate) const GREETING: [u8; 64] =
     *b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x01NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-/// What this side says once it has seen the peer's greeting: READY with Socket-Type PUSH.
-pub(crate) const READY: &[u8] = b"\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH";
+/// What this side is, and so what its peer must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Role {
+    /// It sends to a PULL.
+    #[default]
+    Push,
+    /// It sends to a ROUTER, and hears its answers.
+    Dealer,
+}
+
+impl Role {
+    /// What this side says once it has seen the peer's greeting: READY with its Socket-Type.
+    pub(crate) fn ready(self) -> &'static [u8] {
+        match self {
+            Self::Push => b"\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x04PUSH",
+            Self::Dealer => b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER",
+        }
+    }
+
+    fn peer(self) -> &'static str {
+        match self {
+            Self::Push => "PULL",
+            Self::Dealer => "ROUTER",
+        }
+    }
+}
 
 /// Longest frame taken from a peer. Honest ones are under a hundred bytes.
 const INCOMING_BYTES: u64 = 64 * 1024;
 
 /// Longest context a PING may carry.
 const CONTEXT_BYTES: usize = 16;
+
+/// Most frames of one answer.
+const ANSWER_FRAMES: usize = 4;
 
 const MORE: u8 = 1;
 const LONG: u8 = 2;
@@ -41,7 +69,7 @@ const COMMAND: u8 = 4;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation(pub(crate) String);
 
-/// What the peer said, as far as a PUSH socket cares.
+/// What the peer said, as far as its client cares.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     /// The handshake is through.
@@ -53,12 +81,18 @@ pub(crate) enum Said {
         /// How long the peer promises to stay audible.
         silence: Duration,
     },
+    /// An answer's frames. Only a DEALER hears any.
+    Answer(Vec<Vec<u8>>),
 }
 
 /// Reads what the peer sends after its greeting.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
+    role: Role,
     pending: Vec<u8>,
+    /// The frames of an answer that is not whole yet.
+    answer: Vec<Vec<u8>>,
+    met_pull: bool,
 }
 
 /// Append one message to `out`.
@@ -69,6 +103,19 @@ pub(crate) fn encode(out: &mut Vec<u8>, topic: [u8; 3], body: &[u8]) {
     } else {
         out.extend_from_slice(&[MORE, 3, first, second, third, LONG]);
         out.extend_from_slice(&(body.len() as u64).to_be_bytes());
+    }
+    out.extend_from_slice(body);
+}
+
+/// Append one frame to `out`; `more` follow in the same message or not.
+pub(crate) fn encode_frame(out: &mut Vec<u8>, body: &[u8], more: bool) {
+    let flags = if more { MORE } else { 0 };
+    match u8::try_from(body.len()) {
+        Ok(length) => out.extend_from_slice(&[flags, length]),
+        Err(_) => {
+            out.push(flags | LONG);
+            out.extend_from_slice(&(body.len() as u64).to_be_bytes());
+        }
     }
     out.extend_from_slice(body);
 }
@@ -116,24 +163,47 @@ pub(crate) fn check_greeting(peer: &[u8; 64]) -> Result<(), Violation> {
 }
 
 impl Incoming {
+    pub(crate) fn new(role: Role) -> Self {
+        Self { role, ..Self::default() }
+    }
+
     /// Take bytes from the peer and give what they say, in order.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Said>, Violation> {
         self.pending.extend_from_slice(bytes);
+        let pending = std::mem::take(&mut self.pending);
         let mut said = Vec::new();
         let mut read = 0;
-        while let Some(frame) = frame(self.pending.get(read..).unwrap_or_default())? {
+        while let Some(frame) = frame(pending.get(read..).unwrap_or_default())? {
             read += frame.length;
             if frame.command {
-                said.extend(command(frame.body)?);
+                self.met_pull |= is_pull(frame.body);
+                said.extend(command(frame.body, self.role)?);
+            } else if self.role == Role::Dealer {
+                said.extend(self.answered(&frame)?);
             }
         }
-        self.pending.drain(..read);
+        self.pending = pending.get(read..).unwrap_or_default().to_vec();
         Ok(said)
+    }
+
+    /// Whether the peer said in its READY that it is a PULL.
+    pub(crate) fn met_pull(&self) -> bool {
+        self.met_pull
+    }
+
+    /// A frame of an answer: the whole answer, if this was its last.
+    fn answered(&mut self, frame: &Frame<'_>) -> Result<Option<Said>, Violation> {
+        if self.answer.len() >= ANSWER_FRAMES {
+            return Err(Violation("the peer's answer does not end".to_owned()));
+        }
+        self.answer.push(frame.body.to_vec());
+        Ok((!frame.more).then(|| Said::Answer(std::mem::take(&mut self.answer))))
     }
 }
 
 struct Frame<'a> {
     command: bool,
+    more: bool,
     body: &'a [u8],
     length: usize,
 }
@@ -156,14 +226,14 @@ fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, Violation> {
     }
     let length = header + body as usize;
     let whole = bytes.get(header..length);
-    Ok(whole.map(|body| Frame { command: flags & COMMAND != 0, body, length }))
+    Ok(whole.map(|body| Frame { command: flags & COMMAND != 0, more: flags & MORE != 0, body, length }))
 }
 
-fn command(body: &[u8]) -> Result<Option<Said>, Violation> {
+fn command(body: &[u8], role: Role) -> Result<Option<Said>, Violation> {
     let bad = || Violation("the peer sent a broken command".to_owned());
     let (name, content) = short(body).ok_or_else(bad)?;
     match name {
-        b"READY" => ready(content).map(Some),
+        b"READY" => ready(content, role).map(Some),
         b"ERROR" => {
             let reason = short(content).map_or(content, |(reason, _)| reason);
             let reason = String::from_utf8_lossy(reason).escape_debug().to_string();
@@ -178,16 +248,20 @@ fn command(body: &[u8]) -> Result<Option<Said>, Violation> {
     }
 }
 
-/// READY's properties must be well formed, and the peer a PULL.
-fn ready(mut content: &[u8]) -> Result<Said, Violation> {
+fn is_pull(ready: &[u8]) -> bool {
+    ready.starts_with(b"\x05READY") && ready.windows(8).any(|value| value == b"\0\0\0\x04PULL")
+}
+
+/// READY's properties must be well formed, and the peer what this side's role needs.
+fn ready(mut content: &[u8], role: Role) -> Result<Said, Violation> {
     let bad = || Violation("the peer sent a broken READY".to_owned());
     while !content.is_empty() {
         let (name, rest) = short(content).ok_or_else(bad)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(bad)?;
         let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or_else(bad)?;
-        if name.eq_ignore_ascii_case(b"Socket-Type") && value != b"PULL" {
+        if name.eq_ignore_ascii_case(b"Socket-Type") && value != role.peer().as_bytes() {
             let kind = String::from_utf8_lossy(value).escape_debug().to_string();
-            return Err(Violation(format!("the peer's socket is {kind}, not PULL")));
+            return Err(Violation(format!("the peer's socket is {kind}, not {}", role.peer())));
         }
         content = rest;
     }

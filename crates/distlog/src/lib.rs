@@ -5,10 +5,9 @@
 //! bytes arrive as slices, and the same input gives the same output everywhere.
 //!
 //! Reading order: [`record`] (the one data type), [`json`] and [`pickle`] (how bytes become records),
-//! [`wire`] (how messages become records, and never fail to), [`acked`] (how batches of them are numbered and answered), [`goal`] and [`tree`] (how records become trees),
+//! [`wire`] (how messages become records, and never fail to), [`goal`] and [`tree`] (how records become trees),
 //! [`filter`] (the one condition language of rules and views).
 
-pub mod acked;
 mod base64;
 pub mod error;
 pub mod filter;

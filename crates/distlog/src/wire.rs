@@ -69,6 +69,19 @@ pub fn unreadable<F: AsRef<[u8]>>(frames: &[F], reason: &'static str, detail: &s
     builder.finish()
 }
 
+/// The record that tells of a producer's records which nobody will send any more, from number `first` on; `received` (ns) dates it.
+pub fn never_arrived(producer: &[u8; 16], first: u64, count: u64, received: i64) -> Record {
+    let id: String = producer.iter().map(|byte| format!("{byte:02x}")).collect();
+    let missing = format!("{{\"producer\":\"{id}\",\"first\":{first},\"records\":{count}}}");
+    let mut builder = RecordBuilder::with_capacity(256);
+    builder.str("name", "distlogd").int("levelno", 30).str("levelname", "WARNING");
+    builder.raw("created", Raw::trusted(&seconds(received)));
+    let plural = if count == 1 { "" } else { "s" };
+    builder.str("message", &format!("{count} record{plural} of a producer never arrived"));
+    builder.raw("distlog_missing", Raw::trusted(&missing));
+    builder.finish()
+}
+
 fn readable<F: AsRef<[u8]>>(frames: &[F]) -> Result<Record, (&'static str, String)> {
     let [topic, body] = frames else {
         return Err(("frames", format!("a message has 2 frames, this one has {}", frames.len())));
@@ -122,7 +135,7 @@ fn is_reserved(name: &str) -> bool {
 }
 
 /// Nanoseconds as decimal seconds.
-pub(crate) fn seconds(nanoseconds: i64) -> String {
+fn seconds(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let size = nanoseconds.unsigned_abs();
     let second = SECOND.unsigned_abs();

@@ -1,4 +1,4 @@
-//! Producers: who sends numbered records ([`distlog::acked`]), how far each of them is, and what they are told.
+//! Producers: who sends numbered records ([`distlog_transport::acked`]), how far each of them is, and what they are told.
 //!
 //! Lives in the writer's thread, between the messages and the commit. Invariants:
 //!
@@ -13,9 +13,9 @@
 
 use std::collections::HashMap;
 
-use distlog::acked::{self, Header, Kind, Request};
 use distlog::wire::{self, Decoded};
 use distlog_store::Mark;
+use distlog_transport::acked::{Header, Kind, Request};
 use distlog_transport::{Answers, Message, Peer};
 
 use crate::stats::Stats;
@@ -149,10 +149,7 @@ impl Producers {
         self.due(header.producer);
         (missing > 0).then(|| {
             stats.missing.add(missing);
-            Decoded {
-                record: acked::never_arrived(&header.producer, next, missing, received),
-                rejected: None,
-            }
+            Decoded { record: wire::never_arrived(&header.producer, next, missing, received), rejected: None }
         })
     }
 

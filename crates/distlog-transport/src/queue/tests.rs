@@ -9,7 +9,14 @@ use super::*;
 const NO_TIME: Duration = Duration::ZERO;
 
 fn queue(bytes: usize, records: usize) -> Queue {
-    Queue::new(Bounds { bytes, records, message: 1 << 20, gather: NO_TIME, tells_gaps: false })
+    Queue::new(Bounds {
+        form: Form::Messages,
+        bytes,
+        records,
+        message: 1 << 20,
+        gather: NO_TIME,
+        tells_gaps: false,
+    })
 }
 
 /// Take everything out as the thread would, and give the bodies.

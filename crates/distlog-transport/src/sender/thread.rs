@@ -1,25 +1,25 @@
-//! The sender's thread: takes chunks from the queue, keeps a connection, reconnects.
+//! The sender's thread: gets a connection, lets chunks go out over it, gets the next one when it is lost.
 //!
-//! A chunk stays with the thread until the kernel has taken all of it, also across connections.
-//! `done` is the place in the chunk up to which whole messages are with the kernel; a connection
-//! lost in the middle of a message starts again at that message, whose first half the peer forgets.
+//! What goes out how is [`Work`]'s: `push.rs` without answers, `producer.rs` with them.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{SenderOptions, SenderStats};
-use crate::connection::Connection;
+use super::producer::Producer;
+use super::push::Push;
+use super::{Acks, SenderOptions, SenderStats};
+use crate::connection::{Connection, Refusal};
 use crate::endpoint::Endpoint;
-use crate::queue::{Bounds, Chunk, Queue, Work};
-use crate::zmtp;
+use crate::queue::{Bounds, Form, Queue};
+use crate::zmtp::Role;
 
 /// How often an idle connection is listened to: a PING waits no longer than this for its answer.
-const LISTEN_IDLE: Duration = Duration::from_secs(1);
+pub(super) const LISTEN_IDLE: Duration = Duration::from_secs(1);
 
 /// How often a busy one is.
-const LISTEN_BUSY: Duration = Duration::from_millis(100);
+pub(super) const LISTEN_BUSY: Duration = Duration::from_millis(100);
 
 /// A connection that lasted this long ends a row of failures.
 const STABLE: Duration = Duration::from_secs(5);
@@ -27,11 +27,11 @@ const STABLE: Duration = Duration::from_secs(5);
 /// The wait between attempts to connect while somebody waits for a flush.
 const HURRIED: Duration = Duration::from_millis(100);
 
+/// What a batch adds to its only record, with room to spare.
+const BATCH_OVERHEAD: usize = 64;
+
 /// After the first notice on stderr, the next comes no sooner.
 const NOTICE_AGAIN: Duration = Duration::from_secs(3600);
-
-/// So many connections may break in the middle of one message before it is given up.
-const ATTEMPTS: u32 = 3;
 
 /// What the handle and the thread share.
 pub(super) struct Shared {
@@ -43,19 +43,21 @@ pub(super) struct Shared {
 
 /// How the connection fares, for `stats`.
 #[derive(Debug, Clone, Default)]
-struct Link {
+pub(super) struct Link {
     connected: bool,
+    answers: bool,
     connections: u64,
     failing_since: Option<SystemTime>,
     last_error: Option<String>,
-    refused: u64,
+    /// Records given up because the connection broke over them again and again.
+    pub(super) refused: u64,
 }
 
 /// Start the thread. If the system has none to give, the next push tries again.
 pub(super) fn start(shared: &Arc<Shared>) {
     let mine = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("distlog-sender".to_owned());
-    let started = without_signals(|| thread.spawn(move || Worker::new(mine).run()));
+    let started = without_signals(|| thread.spawn(move || Line::new(mine).run()));
     if let Err(error) = started {
         shared.link().last_error = Some(error.to_string());
         shared.queue.not_started();
@@ -65,9 +67,10 @@ pub(super) fn start(shared: &Arc<Shared>) {
 impl Shared {
     pub(super) fn new(options: SenderOptions, endpoint: Endpoint) -> Self {
         let bounds = Bounds {
+            form: if options.acks == Acks::Never { Form::Messages } else { Form::Batch },
             bytes: options.queue_bytes,
             records: options.queue_records,
-            message: options.message_bytes,
+            message: options.message_bytes - if options.acks == Acks::Never { 0 } else { BATCH_OVERHEAD },
             gather: options.gather,
             tells_gaps: options.gap.is_some(),
         };
@@ -81,6 +84,8 @@ impl Shared {
             queued: counts.records as u64,
             queued_bytes: counts.bytes as u64,
             sent: counts.handed_over,
+            acked: if link.answers { counts.handed_over } else { 0 },
+            answers: link.answers,
             bytes: counts.handed_over_bytes,
             dropped_full: counts.dropped_full,
             dropped_closed: counts.dropped_closed + counts.abandoned.saturating_sub(link.refused),
@@ -93,38 +98,69 @@ impl Shared {
         }
     }
 
-    fn link(&self) -> std::sync::MutexGuard<'_, Link> {
+    /// Makes the record of what was dropped, if there is something to tell and room for it.
+    pub(super) fn tell_gap(&self) {
+        if let Some(make) = &self.options.gap
+            && let Some(gap) = self.queue.take_gap()
+        {
+            let (topic, body) = make(&gap);
+            self.queue.insert(topic, &body);
+        }
+    }
+
+    pub(super) fn link(&self) -> std::sync::MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Worker {
+/// The way to the daemon, over one connection after the other.
+struct Line {
     shared: Arc<Shared>,
-    chunk: Chunk,
-    done: usize,
-    /// Connections lost since the message at `done` was begun.
-    attempts: u32,
+    role: Role,
+    /// The role is what was asked for, or what the first handshake showed.
+    is_settled: bool,
     wait: Duration,
     failing: Option<Instant>,
     noticed: Option<Instant>,
 }
 
 /// Why sending over a connection ended.
-enum End {
+pub(super) enum End {
     Stopped,
     Lost(String),
 }
 
-impl Worker {
+/// What goes out over the connections.
+pub(super) trait Work {
+    /// Sends until stopped or the connection is lost.
+    fn send(&mut self, connection: &mut Connection) -> End;
+
+    /// What is still here when the thread ends was not sent.
+    fn abandon(&mut self);
+}
+
+impl Line {
     fn new(shared: Arc<Shared>) -> Self {
         let wait = shared.options.reconnect.0;
-        Self { shared, chunk: Chunk::default(), done: 0, attempts: 0, wait, failing: None, noticed: None }
+        let role = if shared.options.acks == Acks::Never { Role::Push } else { Role::Dealer };
+        let is_settled = shared.options.acks != Acks::IfOffered;
+        Self { shared, role, is_settled, wait, failing: None, noticed: None }
     }
 
     fn run(mut self) {
-        while let Some(mut connection) = self.connect() {
+        let Some(first) = self.connect() else { return };
+        let shared = Arc::clone(&self.shared);
+        match self.role {
+            Role::Push => self.serve(first, Push::new(shared)),
+            Role::Dealer => self.serve(first, Producer::new(shared)),
+        }
+    }
+
+    fn serve(mut self, first: Connection, mut work: impl Work) {
+        let mut next = Some(first);
+        while let Some(mut connection) = next.take().or_else(|| self.connect()) {
             let since = Instant::now();
-            let end = self.send(&mut connection);
+            let end = work.send(&mut connection);
             self.shared.link().connected = false;
             match end {
                 End::Stopped => {
@@ -134,7 +170,7 @@ impl Worker {
                 End::Lost(error) => self.lost(error, since.elapsed()),
             }
         }
-        self.abandon();
+        work.abandon();
     }
 
     /// A connection, or nothing if the sender was stopped.
@@ -142,16 +178,22 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let stop = || shared.queue.is_stopped();
         while !stop() {
-            match Connection::open(&shared.endpoint, &stop) {
+            match Connection::open(&shared.endpoint, self.role, &stop) {
                 Ok(connection) => {
-                    self.failing = None;
+                    (self.failing, self.is_settled) = (None, true);
                     let mut link = shared.link();
                     link.connected = true;
+                    link.answers = self.role == Role::Dealer;
                     link.connections += 1;
                     link.failing_since = None;
                     return Some(connection);
                 }
-                Err(error) => self.failed(error),
+                Err(Refusal::NoAnswers) if !self.is_settled => {
+                    self.role = Role::Push;
+                    continue;
+                }
+                Err(Refusal::NoAnswers) => self.failed("the peer's socket is PULL, not ROUTER".to_owned()),
+                Err(Refusal::Other(error)) => self.failed(error),
             }
             if !shared.queue.pause(self.next_wait(), HURRIED) {
                 break;
@@ -165,14 +207,14 @@ impl Worker {
         {
             let mut link = self.shared.link();
             link.failing_since.get_or_insert_with(SystemTime::now);
-            link.last_error = Some(error);
+            link.last_error = Some(error.clone());
         }
         let due = self.noticed.is_none_or(|at| at.elapsed() >= NOTICE_AGAIN);
         if due && since.elapsed() >= self.shared.options.notice_after {
             self.noticed = Some(Instant::now());
             if let Some(notice) = &self.shared.options.notice {
                 // One write, so that lines of other threads stay whole. If stderr is closed, so be it.
-                drop(std::io::stderr().write_all(format!("{notice}\n").as_bytes()));
+                drop(std::io::stderr().write_all(format!("{notice} ({error})\n").as_bytes()));
             }
         }
     }
@@ -192,128 +234,6 @@ impl Worker {
         }
         let wait = self.next_wait();
         self.shared.queue.pause(wait, HURRIED);
-    }
-
-    /// Send until stopped or the connection is lost.
-    fn send(&mut self, connection: &mut Connection) -> End {
-        let mut listened = Instant::now();
-        loop {
-            if self.done == self.chunk.bytes.len() {
-                match self.fetch() {
-                    Some(idle) if idle || listened.elapsed() >= LISTEN_BUSY => {
-                        listened = Instant::now();
-                        if let Err(error) = self.listen(connection) {
-                            return End::Lost(error);
-                        }
-                    }
-                    Some(_) => {}
-                    None => return End::Stopped,
-                }
-            }
-            if let Err(error) = self.write(connection) {
-                return End::Lost(error);
-            }
-            if self.done < self.chunk.bytes.len() && self.shared.queue.is_stopped() {
-                return End::Stopped;
-            }
-        }
-    }
-
-    /// The next chunk. True if the thread had been idle before; nothing if it is to stop.
-    fn fetch(&mut self) -> Option<bool> {
-        self.shared.queue.recycle(std::mem::take(&mut self.chunk.bytes));
-        (self.done, self.attempts) = (0, 0);
-        self.tell_gap();
-        let asked = Instant::now();
-        match self.shared.queue.next(LISTEN_IDLE) {
-            Work::Chunk(chunk) => {
-                self.chunk = chunk;
-                Some(asked.elapsed() >= LISTEN_BUSY)
-            }
-            Work::Nothing => {
-                self.chunk.records = 0;
-                Some(true)
-            }
-            Work::Stop => None,
-        }
-    }
-
-    fn tell_gap(&self) {
-        if let Some(make) = &self.shared.options.gap
-            && let Some(gap) = self.shared.queue.take_gap()
-        {
-            let (topic, body) = make(&gap);
-            self.shared.queue.insert(topic, &body);
-        }
-    }
-
-    fn listen(&self, connection: &mut Connection) -> Result<(), String> {
-        connection.listen()?;
-        connection.answer(&|| self.shared.queue.is_stopped())
-    }
-
-    /// Write the rest of the chunk, or as much as the kernel takes at once.
-    fn write(&mut self, connection: &mut Connection) -> Result<(), String> {
-        let start = self.done;
-        let mut written = start;
-        let result = loop {
-            let rest = self.chunk.bytes.get(written..).unwrap_or_default();
-            if rest.is_empty() {
-                break Ok(());
-            }
-            match connection.write(rest) {
-                Ok(0) if self.shared.queue.is_stopped() => break Ok(()),
-                Ok(0) => {
-                    if let Err(error) = connection.listen() {
-                        break Err(error);
-                    }
-                }
-                Ok(count) => {
-                    written += count;
-                    self.advance(written);
-                }
-                Err(error) => break Err(error.to_string()),
-            }
-        };
-        if result.is_err() && written > self.done {
-            self.broken();
-        }
-        result
-    }
-
-    /// The kernel has taken the chunk up to `written`: the messages whole by then are done.
-    fn advance(&mut self, written: usize) {
-        let from = self.done;
-        let mut records = 0;
-        let all = self.chunk.bytes.get(..written).unwrap_or_default();
-        while let Some(length) = zmtp::message_length(all.get(self.done..).unwrap_or_default()) {
-            self.done += length;
-            records += 1;
-        }
-        if records > 0 {
-            self.attempts = 0;
-            self.chunk.records -= records;
-            self.shared.queue.handed_over(self.done - from, records);
-        }
-    }
-
-    /// The connection broke in the middle of a message: perhaps over it.
-    fn broken(&mut self) {
-        self.attempts += 1;
-        let rest = self.chunk.bytes.get(self.done..).unwrap_or_default();
-        if let Some(length) = zmtp::message_length(rest).filter(|_| self.attempts >= ATTEMPTS) {
-            self.done += length;
-            self.attempts = 0;
-            self.chunk.records -= 1;
-            self.shared.link().refused += 1;
-            self.shared.queue.abandon(length, 1);
-        }
-    }
-
-    /// What is still here when the thread ends was not sent.
-    fn abandon(&mut self) {
-        let left = self.chunk.bytes.len() - self.done;
-        self.shared.queue.abandon(left, self.chunk.records);
     }
 }
 

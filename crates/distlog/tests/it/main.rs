@@ -7,7 +7,6 @@
     reason = "a panic is how a test fails, tables are long, and some calls are only made to see that they return"
 )]
 
-mod acked;
 mod filter;
 mod goal;
 mod json;

@@ -1,6 +1,6 @@
 //! Batches and answers: what is written reads the same, and a batch never stands for more numbers than it says.
 
-use distlog::acked::{HEADER, Header, Kind, MAX_COUNT, Request, push_record};
+use distlog_transport::acked::{HEADER, Header, Kind, MAX_COUNT, Request, push_record};
 use proptest::prelude::*;
 
 const KINDS: [Kind; 7] =
@@ -25,7 +25,7 @@ proptest! {
     fn records_of_a_batch_read_as_they_were_written(records in prop::collection::vec((any::<[u8; 3]>(), prop::collection::vec(any::<u8>(), 0..50)), 0..20)) {
         let mut body = Vec::new();
         for (topic, record) in &records {
-            prop_assert!(push_record(&mut body, *topic, record));
+            push_record(&mut body, *topic, record);
         }
         let frames = [batch(records.len() as u32, 5).to_bytes().to_vec(), body];
         let request = Request::read(&frames).unwrap();
@@ -54,7 +54,7 @@ proptest! {
     fn any_frames_are_read_or_refused(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
         if let Ok(request) = Request::read(&frames) {
             prop_assert!(frames[0].len() == HEADER && frames.len() <= 2);
-            let _ = request.records();
+            drop(request.records());
         }
     }
 }
@@ -86,7 +86,7 @@ fn what_is_no_request_is_refused_in_words() {
 #[test]
 fn a_gap_is_one_record_for_many_numbers() {
     let mut body = Vec::new();
-    assert!(push_record(&mut body, *b"PLJ", b"{}"));
+    push_record(&mut body, *b"PLJ", b"{}");
     let header = Header { kind: Kind::Gap, count: 1_000_000, ..batch(0, 10) };
     let frames = [header.to_bytes().to_vec(), body];
     let request = Request::read(&frames).unwrap();

@@ -24,9 +24,6 @@
 //! batch stands for exactly `count` numbers ([`Batch::records`] never gives more), so that producer and daemon
 //! cannot disagree about what comes next.
 
-use crate::record::RecordBuilder;
-use crate::{Raw, Record, wire};
-
 /// Length of the first frame.
 pub const HEADER: usize = 40;
 /// Most numbers of one batch.
@@ -198,13 +195,26 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Adds a record to a batch's second frame. `false`, and nothing is added, if its body is longer than 4 GiB.
-pub fn push_record(body: &mut Vec<u8>, topic: [u8; 3], record: &[u8]) -> bool {
-    let Ok(length) = u32::try_from(record.len()) else { return false };
+/// The records of a batch's second frame, as far as it can be read.
+pub fn records(mut body: &[u8]) -> impl Iterator<Item = Frames<'_>> {
+    std::iter::from_fn(move || {
+        let (record, rest) = split_record(body)?;
+        body = rest;
+        Some(record)
+    })
+}
+
+/// Adds a record to a batch's second frame. Longer than a message may be, which is far below 4 GiB, it must not be.
+pub fn push_record(body: &mut Vec<u8>, topic: [u8; 3], record: &[u8]) {
     body.extend_from_slice(&topic);
-    body.extend_from_slice(&length.to_be_bytes());
+    body.extend_from_slice(&(record.len() as u32).to_be_bytes());
     body.extend_from_slice(record);
-    true
+}
+
+/// Bytes that [`push_record`] adds for a record of this length.
+#[must_use]
+pub fn record_length(record: usize) -> usize {
+    PREFIX + record
 }
 
 fn split_record(bytes: &[u8]) -> Option<(Frames<'_>, &[u8])> {
@@ -212,17 +222,4 @@ fn split_record(bytes: &[u8]) -> Option<(Frames<'_>, &[u8])> {
     let (length, rest) = rest.split_first_chunk()?;
     let (body, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     Some(([topic, body], rest))
-}
-
-/// The record that tells of numbers which nobody will send any more, from `first` on; `received` (ns) dates it.
-pub fn never_arrived(producer: &[u8; 16], first: u64, count: u64, received: i64) -> Record {
-    let id: String = producer.iter().map(|byte| format!("{byte:02x}")).collect();
-    let missing = format!("{{\"producer\":\"{id}\",\"first\":{first},\"records\":{count}}}");
-    let mut builder = RecordBuilder::with_capacity(256);
-    builder.str("name", "distlogd").int("levelno", 30).str("levelname", "WARNING");
-    builder.raw("created", Raw::trusted(&wire::seconds(received)));
-    let plural = if count == 1 { "" } else { "s" };
-    builder.str("message", &format!("{count} record{plural} of a producer never arrived"));
-    builder.raw("distlog_missing", Raw::trusted(&missing));
-    builder.finish()
 }
