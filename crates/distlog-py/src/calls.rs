@@ -14,8 +14,8 @@ mod standard;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::once::intern;
 use pyo3::exceptions::PyBaseException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple};
 

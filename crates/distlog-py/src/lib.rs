@@ -11,6 +11,7 @@ mod calls;
 mod encode;
 mod goals;
 mod handler;
+mod once;
 mod record;
 mod redact;
 mod sender;
@@ -57,6 +58,7 @@ mod _distlog {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        once::prepare(module.py());
         encode::hostname(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

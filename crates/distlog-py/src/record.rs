@@ -16,9 +16,9 @@ use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use pyo3::intern;
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::encode::call::Moment;
@@ -57,7 +57,7 @@ const ATTRIBUTES: [&str; 20] = [
 static TEMPLATES: Mutex<Vec<Option<Arc<Template>>>> = Mutex::new(Vec::new());
 /// The factory that makes the records, if it is not this one. Locked as the templates are.
 static PREVIOUS: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
-static SOURCES: PyOnceLock<Sources> = PyOnceLock::new();
+static SOURCES: Once<Sources> = Once::new();
 
 thread_local! {
     /// The thread's ident as Python has it.

@@ -15,9 +15,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use pyo3::intern;
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use crate::encode::value::Encoder;
@@ -27,8 +27,8 @@ use crate::encode::writer::{Json, Pickle, Writer};
 const GENERATION: usize = 4096;
 
 static SITES: Mutex<Table> = Mutex::new(Table { young: Sites::with_hasher(Build::new()), old: None });
-static GET_FRAME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-static NAMES: PyOnceLock<Names> = PyOnceLock::new();
+static GET_FRAME: Once<Py<PyAny>> = Once::new();
+static NAMES: Once<Names> = Once::new();
 
 /// The innermost Python frame that runs. Native methods have none: called in one, this is the frame that called it.
 pub(crate) fn innermost(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {

@@ -256,6 +256,67 @@ handler.flush()
     }
 
 
+FIRSTS = {
+    "standard": "log.info('thread %s', Slow(), extra={'a': 1})",
+    "goals": "goal()",
+    "accelerated": "log.info('thread %s', Slow(), extra={'a': 1}); goal()",
+}
+
+
+@pytest.mark.parametrize("first", FIRSTS)
+def test_forks_while_the_first_record_is_made(run: Any, collector: Any, first: str) -> None:
+    """What is found once, at the first record, may be in the middle of being found: no child waits for it.
+
+    Each round is a fresh process that has logged nothing yet.
+    """
+    program = f"""
+from distlog import accelerate
+class Slow:
+    def __str__(self):
+        time.sleep(0.0005)
+        return "slow"
+def goal():
+    with task("goal %s", Slow(), a=1) as one, to("inner"):
+        one.bind(b=2)
+        try: 1 / 0
+        except ZeroDivisionError: log.exception("in it")
+def once():
+    {FIRSTS[first]}
+def round(number):
+    if {first == "accelerated"}: accelerate.start()
+    sys.setswitchinterval(1e-5)
+    user = threading.Thread(target=once)
+    user.start()
+    for _ in range(number * 15): pass
+    pid = os.fork()
+    if pid == 0:
+        once()
+        log.info("child %d", number)
+        os._exit(0)
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        if os.waitpid(pid, os.WNOHANG)[0]: break
+        time.sleep(0.001)
+    else:
+        os.kill(pid, 9)
+        os._exit(1)
+    user.join()
+    os._exit(0)
+hung = 0
+for number in range(40):
+    pid = os.fork()
+    if pid == 0: round(number)
+    hung += os.waitpid(pid, 0)[1] != 0
+    if hung: break
+assert not hung, f"hung in round {{number}}"
+"""
+    quietly(run, program)
+    found = texts(collector, 40)
+    assert {text: count for text, count in found.items() if text.startswith("child")} == {
+        f"child {number}": 1 for number in range(40)
+    }
+
+
 def test_a_lock_of_the_program_that_is_held_at_the_fork(run: Any, collector: Any) -> None:
     """The child cannot have that lock, but what it logs needs none."""
     quietly(

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use pyo3::intern;
+use crate::once::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList};
 

@@ -8,10 +8,10 @@
 //! the first time, and unmark it and all below it when one of them changes. So a class below the loggers' that nobody else knows is
 //! marked while all is as it came. Where marks do not work like this, which is tried out once, each method is looked at, at each call.
 
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::exceptions::PyAttributeError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
 
 use super::Method;
@@ -24,7 +24,7 @@ const FUNCTIONS: [&str; 2] = ["currentframe", "_is_internal_frame"];
 /// The methods that log at a level of their own, or at any.
 pub(super) const LEVELS: [&str; 8] =
     ["debug", "info", "warning", "error", "exception", "critical", "fatal", "log"];
-static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
+static STANDARD: Once<Standard> = Once::new();
 
 /// A name, and what it stood for.
 type Original = (Py<PyString>, Option<Py<PyAny>>);

@@ -3,7 +3,7 @@
 //! What nearly every call is made of, `%s` and `%d` with texts and numbers, is written straight into the message. Everything else is
 //! rendered by Python, which knows all of it; where that raises, the text is `msg` and `format_error` says why.
 
-use pyo3::intern;
+use crate::once::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyString, PyTuple};
 

@@ -14,9 +14,9 @@
 
 use std::vec::IntoIter;
 
-use pyo3::intern;
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::iter::BoundDictIterator;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
@@ -83,8 +83,8 @@ const THREAD: usize = 16;
 const PROCESS: usize = 19;
 const CACHED: usize = 21;
 
-static NAMES: PyOnceLock<[Py<PyString>; 23]> = PyOnceLock::new();
-static HOST: PyOnceLock<String> = PyOnceLock::new();
+static NAMES: Once<[Py<PyString>; 23]> = Once::new();
+static HOST: Once<String> = Once::new();
 
 type Field<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 type Head<'py> = [Option<Bound<'py, PyAny>>; HEAD];

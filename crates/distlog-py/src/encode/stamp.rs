@@ -4,10 +4,10 @@
 //! stamp becomes when it is pickled). Records without it were made by somebody else's record factory: then the goal that is
 //! current now is asked for, and the answer is kept on the record so that several handlers agree.
 
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::goals;
@@ -17,8 +17,8 @@ use crate::goals::stamp::Stamp;
 pub(crate) const ATTRIBUTE: &str = "_distlog";
 
 /// distlog's own class of records.
-static RECORD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static STDLIB_RECORD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static RECORD: Once<Py<PyType>> = Once::new();
+static STDLIB_RECORD: Once<Py<PyType>> = Once::new();
 
 /// Tells distlog's own class of records; only the first call counts.
 #[pyfunction]

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::Task;
@@ -20,9 +20,9 @@ use super::Task;
 /// How often this process is a fork's child. A goal of another generation belongs to another process.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static THREADS: AtomicU64 = AtomicU64::new(1);
-static VARIABLE: PyOnceLock<Variable> = PyOnceLock::new();
-static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-static ASYNCIO: PyOnceLock<[Py<PyAny>; 2]> = PyOnceLock::new();
+static VARIABLE: Once<Variable> = Once::new();
+static MODULES: Once<Py<PyDict>> = Once::new();
+static ASYNCIO: Once<[Py<PyAny>; 2]> = Once::new();
 /// Child numbers reserved for the processes that threads are about to fork. Locked only while the interpreter's lock is held, and
 /// never across a call into Python.
 static RESERVED: Mutex<Option<Reserved>> = Mutex::new(None);

@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 
+use crate::once::Once;
+use crate::once::intern;
 use distlog::GoalId;
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use super::flow::generation;
@@ -14,7 +14,7 @@ use super::flow::generation;
 /// So many ids are made of one call for random bytes.
 const BATCH: usize = 32;
 
-static URANDOM: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static URANDOM: Once<Py<PyAny>> = Once::new();
 
 thread_local! {
     static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: Vec::new(), owner: (0, 0) }) };

@@ -6,8 +6,8 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::once::intern;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
