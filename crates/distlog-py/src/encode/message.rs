@@ -98,7 +98,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
     {
         let start = self.out.len();
         let mut rest = template;
-        while let Some(at) = rest.find('%') {
+        while let Some(at) = rest.bytes().position(|byte| byte == b'%') {
             self.out.part(rest.get(..at)?);
             match rest.as_bytes().get(at + 1)? {
                 b'%' => self.out.part("%"),

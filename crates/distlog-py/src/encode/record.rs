@@ -76,26 +76,21 @@ const ARGS: usize = 2;
 const LEVELNO: usize = 4;
 const EXC_INFO: usize = 8;
 const EXC_TEXT: usize = 9;
-/// So many fields say what was logged and where.
-const HEAD: usize = 13;
+const STACK_INFO: usize = 10;
 const CREATED: usize = 13;
 const THREAD: usize = 16;
-const PROCESS: usize = 19;
 const CACHED: usize = 21;
 
 static NAMES: Once<[Py<PyString>; 23]> = Once::new();
 static HOST: Once<String> = Once::new();
 
 type Field<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
-type Head<'py> = [Option<Bound<'py, PyAny>>; HEAD];
 
 /// The fields of a record, and how far the walk has come.
 struct Fields<'a, 'py> {
     dict: &'a Bound<'py, PyDict>,
     names: &'a [Py<PyString>; 23],
     rest: Rest<'py>,
-    /// Was read, and is the next.
-    pending: Option<Field<'py>>,
     /// The standard name that is expected next.
     expected: usize,
     /// Custom names that were changed.
@@ -151,49 +146,54 @@ impl<'a, 'py> Fields<'a, 'py> {
         let py = dict.py();
         let interned = || STANDARD.each_ref().map(|key| PyString::intern(py, key.name).unbind());
         let names = NAMES.get_or_init(py, interned);
-        Self { dict, names, rest: Rest::Live(dict.iter()), pending: None, expected: 0, renamed: Vec::new() }
+        Self { dict, names, rest: Rest::Live(dict.iter()), expected: 0, renamed: Vec::new() }
+    }
+
+    /// All standard fields but `taskName`, which not every Python has, if each is where it is expected; the walk then stands behind them.
+    fn ordinary(&mut self) -> Option<[Bound<'py, PyAny>; 20]> {
+        let Rest::Live(fields) = &mut self.rest else { return None };
+        let mut take = |place: usize| {
+            let (name, value) = fields.next()?;
+            self.names.get(place)?.is(&name).then_some(value)
+        };
+        let values = [
+            take(0)?,
+            take(1)?,
+            take(2)?,
+            take(3)?,
+            take(4)?,
+            take(5)?,
+            take(6)?,
+            take(7)?,
+            take(8)?,
+            take(9)?,
+            take(10)?,
+            take(11)?,
+            take(12)?,
+            take(13)?,
+            take(14)?,
+            take(15)?,
+            take(16)?,
+            take(17)?,
+            take(18)?,
+            take(19)?,
+        ];
+        self.expected = values.len();
+        Some(values)
     }
 
     fn next(&mut self) -> Option<Field<'py>> {
-        self.pending.take().or_else(|| self.read())
-    }
-
-    fn read(&mut self) -> Option<Field<'py>> {
         match &mut self.rest {
             Rest::Live(fields) => fields.next(),
             Rest::Taken(fields) => fields.next(),
         }
     }
 
-    /// The next field's value, if it is the standard one that is expected.
-    fn follow(&mut self) -> Option<Bound<'py, PyAny>> {
-        let (name, value) = self.next()?;
-        if self.names.get(self.expected).is_some_and(|known| known.is(&name)) {
-            self.expected += 1;
-            return Some(value);
-        }
-        self.pending = Some((name, value));
-        None
-    }
-
-    /// The first fields, up to the first that is not where it is expected.
-    fn head(&mut self) -> Head<'py> {
-        let mut head = Head::default();
-        for place in &mut head {
-            *place = self.follow();
-            if place.is_none() {
-                break;
-            }
-        }
-        head
-    }
-
     fn len(&self) -> usize {
-        let rest = match &self.rest {
+        match &self.rest {
             Rest::Live(fields) => fields.len(),
             Rest::Taken(fields) => fields.len(),
-        };
-        rest + usize::from(self.pending.is_some())
+        }
     }
 
     /// From now on the dict may change.
@@ -230,36 +230,97 @@ impl<'a, 'py> Fields<'a, 'py> {
 impl<'py, W: Writer> Encoder<'py, W> {
     /// Writes a record; gives its level.
     fn record(&mut self, taken: &Taken<'_, 'py>) -> i64 {
-        let mut fields = Fields::new(&taken.dict);
-        let head = fields.head();
-        self.out.open_map();
-        let part = |place| head.get(place).cloned().flatten().or_else(|| fields.get(place));
-        let (msg, args) = (part(MSG), part(ARGS));
-        self.message(taken.record, &mut fields, msg.as_ref(), args.as_ref());
-        self.place(taken.stamp.as_ref(), &mut fields);
         let mut level = 0;
-        if !self.site(&mut fields, &head, &mut level) {
-            for (place, value) in head.iter().enumerate() {
-                if let Some(value) = value {
-                    self.standard(&mut fields, place, value, &mut level);
-                }
-            }
+        self.out.open_map();
+        let mut fields = Fields::new(&taken.dict);
+        if let Some(values) = fields.ordinary() {
+            self.ordinary(taken, &mut fields, &values, &mut level);
+        } else {
+            fields = Fields::new(&taken.dict);
+            let (msg, args) = (fields.get(MSG), fields.get(ARGS));
+            self.message(taken.record, &mut fields, msg.as_ref(), args.as_ref());
+            self.place(taken.stamp.as_ref(), &mut fields);
         }
         self.rest(&mut fields, &mut level);
         self.out.close_map();
         level
     }
 
-    /// Writes the fields after the first ones.
+    /// Writes the standard fields of a record that has them in order.
+    fn ordinary(
+        &mut self,
+        taken: &Taken<'_, 'py>,
+        fields: &mut Fields<'_, 'py>,
+        values: &[Bound<'py, PyAny>; 20],
+        level: &mut i64,
+    ) {
+        let [name, msg, args, levelname, levelno, pathname, filename, module, .., process] = values;
+        let [.., lineno, function, _, _, _, thread, thread_name, process_name, _] = values;
+        self.message(taken.record, fields, Some(msg), Some(args));
+        self.place(taken.stamp.as_ref(), fields);
+        let site = Origin {
+            same: [Some(name), Some(levelname), Some(pathname), Some(function)],
+            equal: [Some(filename), Some(module)],
+            numbers: [levelno, lineno],
+        };
+        let is_plain =
+            values.get(EXC_INFO..=STACK_INFO).is_some_and(|none| none.iter().all(|one| one.is_none()));
+        if is_plain && let Some(numbers) = site.numbers() {
+            [*level, _] = numbers;
+            self.standard(fields, MSG, msg, level);
+            self.standard(fields, ARGS, args, level);
+            let places = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+            self.repeated(fields, &site, Repeated::Site, numbers, values, &places);
+        } else {
+            for (place, value) in values.iter().enumerate().take(CREATED) {
+                self.standard(fields, place, value, level);
+            }
+        }
+        for (place, value) in values.iter().enumerate().take(THREAD).skip(CREATED) {
+            self.standard(fields, place, value, level);
+        }
+        let flow = Origin {
+            same: [Some(thread_name), Some(process_name), None, None],
+            equal: [None, None],
+            numbers: [thread, process],
+        };
+        if let Some(numbers) = flow.numbers() {
+            self.repeated(fields, &flow, Repeated::Thread, numbers, values, &[16, 17, 18, 19]);
+        } else {
+            for (place, value) in values.iter().enumerate().skip(THREAD) {
+                self.standard(fields, place, value, level);
+            }
+        }
+    }
+
+    /// Writes these of the values: a copy of what they were the last time, if they are the same.
+    fn repeated(
+        &mut self,
+        fields: &mut Fields<'_, 'py>,
+        origin: &Origin<'_, 'py>,
+        kind: Repeated,
+        numbers: [i64; 2],
+        values: &[Bound<'py, PyAny>; 20],
+        places: &[usize],
+    ) {
+        if origin.copy(kind, numbers, &mut self.out) {
+            return;
+        }
+        let start = self.out.len();
+        for place in places {
+            if let Some(value) = values.get(*place) {
+                self.standard(fields, *place, value, &mut 0);
+            }
+        }
+        origin.keep::<W>(kind, numbers, self.out.since(start));
+    }
+
+    /// Writes the fields that are left.
     fn rest(&mut self, fields: &mut Fields<'_, 'py>, level: &mut i64) {
         let mut count = 0;
         while let Some((name, value)) = fields.next() {
             count += 1;
             let has_room = match fields.place(&name) {
-                Some(THREAD) => {
-                    self.thread(fields, &value, level);
-                    true
-                }
                 Some(place) => {
                     self.standard(fields, place, &value, level);
                     true
@@ -271,84 +332,6 @@ impl<'py, W: Writer> Encoder<'py, W> {
                 break;
             }
         }
-    }
-
-    /// Writes the first fields, if they are those of an ordinary record without exception.
-    fn site(&mut self, fields: &mut Fields<'_, 'py>, head: &Head<'py>, level: &mut i64) -> bool {
-        let [
-            Some(name),
-            Some(msg),
-            Some(args),
-            Some(levelname),
-            Some(levelno),
-            Some(pathname),
-            Some(filename),
-            Some(module),
-            Some(exc_info),
-            Some(exc_text),
-            Some(stack_info),
-            Some(lineno),
-            Some(function),
-        ] = head
-        else {
-            return false;
-        };
-        if !exc_info.is_none() || !exc_text.is_none() || !stack_info.is_none() {
-            return false;
-        }
-        let origin = Origin {
-            same: [Some(name), Some(levelname), Some(pathname), Some(function)],
-            equal: [Some(filename), Some(module)],
-            numbers: [levelno, lineno],
-        };
-        let Some(numbers) = origin.numbers() else { return false };
-        [*level, _] = numbers;
-        self.standard(fields, MSG, msg, level);
-        self.standard(fields, ARGS, args, level);
-        if !origin.copy(Repeated::Site, numbers, &mut self.out) {
-            let start = self.out.len();
-            for (place, value) in head.iter().enumerate().filter(|(place, _)| !matches!(*place, MSG | ARGS)) {
-                if let Some(value) = value {
-                    self.standard(fields, place, value, level);
-                }
-            }
-            self.keep(&origin, Repeated::Site, numbers, start);
-        }
-        true
-    }
-
-    /// Writes the fields of the thread, of which the first was read.
-    fn thread(&mut self, fields: &mut Fields<'_, 'py>, thread: &Bound<'py, PyAny>, level: &mut i64) {
-        let (thread_name, process_name, process) = (fields.follow(), fields.follow(), fields.follow());
-        if let (Some(thread_name), Some(process_name), Some(process)) =
-            (&thread_name, &process_name, &process)
-        {
-            let origin = Origin {
-                same: [Some(thread_name), Some(process_name), None, None],
-                equal: [None, None],
-                numbers: [thread, process],
-            };
-            if let Some(numbers) = origin.numbers() {
-                if !origin.copy(Repeated::Thread, numbers, &mut self.out) {
-                    let start = self.out.len();
-                    for (place, value) in (THREAD..).zip([thread, thread_name, process_name, process]) {
-                        self.standard(fields, place, value, level);
-                    }
-                    self.keep(&origin, Repeated::Thread, numbers, start);
-                }
-                return;
-            }
-        }
-        self.standard(fields, THREAD, thread, level);
-        for (place, value) in (THREAD + 1..=PROCESS).zip([thread_name, process_name, process]) {
-            if let Some(value) = value {
-                self.standard(fields, place, &value, level);
-            }
-        }
-    }
-
-    fn keep(&self, origin: &Origin<'_, 'py>, kind: Repeated, numbers: [i64; 2], start: usize) {
-        origin.keep::<W>(kind, numbers, self.out.since(start));
     }
 
     fn message(

@@ -20,6 +20,9 @@ const THREADS: usize = 64;
 /// Longer texts, in bytes, are not kept.
 const MAX_TEXT: usize = 512;
 
+/// Spreads what addresses have in common.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
 static BY_SITE: Table = Table::new();
 static BY_THREAD: Table = Table::new();
 
@@ -139,11 +142,11 @@ impl<'py> Origin<'_, 'py> {
     }
 
     fn place(&self, kind: Repeated, [first, second]: [i64; 2]) -> (&'static Table, usize) {
-        let places = self.same.iter().flatten().map(|value| value.as_ptr() as usize as u64 >> 4);
-        let mixed = places
-            .chain([first as u64, second as u64])
-            .fold(0_u64, |mixed, word| (mixed.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mixed = (mixed >> 32) as usize;
+        let mut mixed = (first as u64) ^ (second as u64).rotate_left(17);
+        for value in self.same.iter().flatten() {
+            mixed = (mixed.rotate_left(5) ^ (value.as_ptr() as usize as u64 >> 4)).wrapping_mul(MIX);
+        }
+        let mixed = (mixed >> 40) as usize;
         match kind {
             Repeated::Site => (&BY_SITE, mixed % SITES),
             Repeated::Thread => (&BY_THREAD, mixed % THREADS),

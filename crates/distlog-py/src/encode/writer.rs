@@ -67,7 +67,7 @@ pub(crate) trait Writer {
     }
 }
 
-/// A name, and how JSON writes it.
+/// A name, and how JSON writes it behind another member.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     json: &'static str,
@@ -83,7 +83,7 @@ impl Key {
 /// A [`Key`] of a name that JSON needs not escape.
 macro_rules! key {
     ($name:literal) => {
-        $crate::encode::writer::Key::new($name, concat!("\"", $name, "\":"))
+        $crate::encode::writer::Key::new($name, concat!(",\"", $name, "\":"))
     };
 }
 pub(crate) use key;
@@ -147,7 +147,9 @@ impl Writer for Json {
 
     fn finite(&mut self, value: f64) {
         // The shortest digits that read back as the same number; always with a point or an exponent.
-        self.put(zmij::Buffer::new().format_finite(value).as_bytes());
+        if !moment(value, &mut self.0) {
+            self.put(zmij::Buffer::new().format_finite(value).as_bytes());
+        }
     }
 
     fn text(&mut self, value: &str) {
@@ -201,8 +203,9 @@ impl Writer for Json {
     }
 
     fn known(&mut self, key: &Key) {
-        self.comma();
-        self.put(key.json.as_bytes());
+        let written = key.json.as_bytes();
+        let is_first = matches!(self.0.last(), None | Some(b'{' | b'['));
+        self.put(if is_first { written.get(1..).unwrap_or_default() } else { written });
     }
 
     fn close_map(&mut self) {
@@ -239,6 +242,42 @@ fn escape(mut rest: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// Writes the shortest digits of two kinds of numbers that every record has: whole ones, and seconds since the epoch as they are
+/// until 2038. Doubles of that size lie 2⁻²² apart, so at most seven digits behind the point tell them apart.
+fn moment(value: f64, out: &mut Vec<u8>) -> bool {
+    const NEAR: f64 = 0.999_999_9 / (1 << 23) as f64;
+    let whole = value.trunc();
+    let fraction = value - whole;
+    if fraction == 0.0 && whole.abs() < 1e15 && whole != 0.0 {
+        out.extend_from_slice(itoa::Buffer::new().format(whole as i64).as_bytes());
+        out.extend_from_slice(b".0");
+        return true;
+    }
+    if !((1_u32 << 30) as f64..(1_u32 << 31) as f64).contains(&value) {
+        return false;
+    }
+    let (six, seven) = ((fraction * 1e6).round(), (fraction * 1e7).round());
+    let (mut digits, mut count) =
+        if (six / 1e6 - fraction).abs() < NEAR { (six as u32, 6) } else { (seven as u32, 7) };
+    if digits == 0 || six >= 1e6 || seven >= 1e7 {
+        return false;
+    }
+    while digits % 10 == 0 {
+        digits /= 10;
+        count -= 1;
+    }
+    let mut behind = [b'.'; 8];
+    for place in (1..=count).rev() {
+        if let Some(place) = behind.get_mut(place) {
+            *place = b'0' + (digits % 10) as u8;
+        }
+        digits /= 10;
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(whole as u32).as_bytes());
+    out.extend_from_slice(behind.get(..=count).unwrap_or_default());
+    true
+}
+
 /// The place of the first byte that a JSON string may not have as it is: below space, `"` or `\`.
 fn special(text: &[u8]) -> Option<usize> {
     let (words, rest) = text.as_chunks::<8>();
@@ -249,11 +288,12 @@ fn special(text: &[u8]) -> Option<usize> {
         }
     }
     let start = text.len() - rest.len();
-    // The last few as one word as well: spaces, which nothing is wrong with, fill it up.
-    let mut word = [b' '; 8];
-    word.get_mut(..rest.len())?.copy_from_slice(rest);
-    let marks = marks(u64::from_le_bytes(word));
-    (marks != 0).then(|| start + marks.trailing_zeros() as usize / 8)
+    if let Some(last) = text.last_chunk::<8>()
+        && marks(u64::from_le_bytes(*last)) == 0
+    {
+        return None;
+    }
+    rest.iter().position(|byte| matches!(byte, ..0x20 | b'"' | b'\\')).map(|at| start + at)
 }
 
 /// The highest bit of each special byte. Bytes above the lowest marked one may be marked by mistake; the lowest one is right.
