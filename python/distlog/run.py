@@ -36,7 +36,7 @@ usage: python -m distlog run [option …] FILE [argument …]
 
 Runs a Python program and sends what it logs to a distlogd, in one goal that is named after the program.
 
-  --endpoint ADDRESS     where the daemon is               DISTLOG_ENDPOINT, else tcp://127.0.0.1:5010
+  --endpoint ADDRESS     where the daemon is               DISTLOG_ENDPOINT, else tcp://127.0.0.1:5011
   --level LEVEL          the root logger's level           DISTLOG_LEVEL, else INFO
   --system LETTER        T, S or P                         DISTLOG_SYSTEM, else P
   --accelerate           native logging methods            DISTLOG_ACCELERATE
@@ -88,7 +88,7 @@ class ProgramHandler(ZmqHandler):
         return super().handle(record)
 
     def _is_same(self, other: logging.Handler) -> bool:
-        return isinstance(other, ZmqHandler) and (other.endpoint, other.system) == (self.endpoint, self.system)
+        return isinstance(other, ZmqHandler) and settings.leads_to(other, self.endpoint, self.system)
 
 
 class _Level(int):

@@ -143,12 +143,16 @@ def _attached(arguments: dict[str, Any], given: bool) -> ZmqHandler:
 def _same(logger: logging.Logger, arguments: dict[str, Any]) -> ZmqHandler | None:
     """A handler that sends to the same place already, made by somebody else."""
     for one in logger.handlers:
-        if isinstance(one, ZmqHandler) and one.system == arguments["system"]:
-            # A daemon with its usual ports has two.
-            places = {one.endpoint, arguments["endpoint"]}
-            if len(places) == 1 or places == {ENDPOINT, ACKED}:
-                return one
+        if isinstance(one, ZmqHandler) and leads_to(one, arguments["endpoint"], arguments["system"]):
+            return one
     return None
+
+
+def leads_to(handler: ZmqHandler, endpoint: object, system: str) -> bool:
+    """Whether the handler sends there already. A daemon with its usual ports has two."""
+    ports = (ENDPOINT, ACKED)
+    is_there = handler.endpoint == endpoint or (handler.endpoint in ports and endpoint in ports)
+    return is_there and handler.system == system
 
 
 def _made(arguments: dict[str, Any], given: bool) -> ZmqHandler:

@@ -95,6 +95,12 @@ class TestConfigure:
         logging.warning("once")
         assert messages(collector, 1) == ["once"]
 
+    def test_both_usual_ports_are_one_daemon(self) -> None:
+        mine = ZmqHandler(flush_timeout=0.0)
+        logging.getLogger().addHandler(mine)
+        assert distlog.configure() is mine
+        assert distlog.configure(system="T", flush_timeout=0.0) is not mine
+
     def test_other_handlers_stay(self, collector: Any) -> None:
         other = logging.NullHandler()
         logging.getLogger().addHandler(other)
