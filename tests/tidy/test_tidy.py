@@ -131,6 +131,14 @@ def test_the_package_needs_nothing_else() -> None:
                 assert not foreign, f"{path}: {foreign}"
 
 
+def test_every_page_is_in_the_readme() -> None:
+    """A page that no index names is found by nobody."""
+    index = (ROOT / "README.md").read_text().partition("## More")[2]
+    for name in TRACKED:
+        if re.fullmatch(r"docs/\w+\.md", name):
+            assert f"]({name})" in index, f"README.md, More: {name} is missing"
+
+
 def test_links_lead_somewhere() -> None:
     """Pages link to pages that exist, and to sections they have."""
     for page in [ROOT / name for name in TRACKED if name.endswith(".md")]:
