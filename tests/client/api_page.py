@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import distlog
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python/distlog"
@@ -60,7 +63,21 @@ def front_definitions(front: dict[str, str]) -> Iterator[tuple[str, ast.AST]]:
         for name, node in definitions(ast.parse(path.read_text()))
         if name in front
     }
+    for name, node in definitions(ast.parse((PACKAGE / "_distlog.pyi").read_text())):
+        if name in front:
+            found[name] = told(node, getattr(distlog, name))
     return ((name, found[name]) for name in sorted(found, key=str.lower))
+
+
+def told(node: ast.AST, native: object) -> ast.AST:
+    """A definition of the stub, with the words that the native object has."""
+    assert isinstance(node, Definition)
+    if native.__doc__:
+        node.body.insert(0, ast.Expr(ast.Constant(native.__doc__)))
+    for member in node.body:
+        if isinstance(member, Definition) and not member.name.startswith("_"):
+            told(member, getattr(native, member.name))
+    return node
 
 
 def definitions(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
@@ -89,7 +106,9 @@ def described(node: ast.AST) -> str:
 def call(node: ast.AST) -> str:
     """How it is called: a function as it is, a class as its `__init__` is."""
     if isinstance(node, ast.ClassDef):
-        init = next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+        init = next(
+            (one for one in node.body if isinstance(one, ast.FunctionDef) and one.name in ("__init__", "__new__")), None
+        )
         return wrapped(f"class {node.name}", parameters(init), "") if init is not None else f"class {node.name}"
     assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
@@ -145,7 +164,7 @@ def wrapped(name: str, parts: list[str], returns: str) -> str:
 
 def plain(docstring: str) -> str:
     """reStructuredText's marks, as far as we use them, in Markdown."""
-    text = re.sub(r"``(.+?)``", r"`\1`", docstring)
+    text = re.sub(r"``(.+?)``", r"`\1`", inspect.cleandoc(docstring))
     text = re.sub(r"^={3,}[= ]*$", "", text, flags=re.MULTILINE) if "====" in text else text
     return re.sub(r"(?:(?<=\n)|^)::\n\n((?:    .*\n?|\n)+)", example, text).strip() + "\n"
 
