@@ -216,7 +216,7 @@ fn attempt<'py>(
     if !given.are_usual() || !known.has_no_filters(py) || !standard.finds_callers(py)? {
         return Ok(Outcome::Unusual);
     }
-    let Some(exc_info) = given.exception(method)? else { return Ok(Outcome::Unusual) };
+    let Some(exc_info) = given.exception(method, standard)? else { return Ok(Outcome::Unusual) };
     let extra = given.extra.0.filter(|extra| !extra.is_none());
     let extra = match extra.map(|extra| extra.cast_exact::<PyDict>()) {
         None => None,
@@ -375,7 +375,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     /// What the record's `exc_info` will be; the outer `None` for what only the standard library knows.
-    fn exception(&self, method: &Method) -> PyResult<Option<Option<Bound<'py, PyAny>>>> {
+    fn exception(&self, method: &Method, standard: &Standard) -> PyResult<Option<Option<Bound<'py, PyAny>>>> {
         let py = self.args.rest.py();
         let wanted = match self.exc_info.0 {
             None if method.with_exception => true,
@@ -389,7 +389,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
             },
         };
         if wanted {
-            return Ok(Some(Some(py.import(intern!(py, "sys"))?.call_method0(intern!(py, "exc_info"))?)));
+            return Ok(Some(Some(standard.exception(py)?)));
         }
         match self.exc_info.0 {
             Some(it) if it.is_instance_of::<PyBaseException>() && it.is_truthy()? => {

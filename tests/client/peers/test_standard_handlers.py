@@ -347,16 +347,18 @@ class TestShutdown:
         alone.close()
         logging.shutdown([lambda: alone])  # type: ignore[list-item]
 
-    def test_logging_at_shutdown(self, run: Any, collector: Any) -> None:
+    @pytest.mark.parametrize("accelerated", ["", "from distlog import accelerate; accelerate.start()"])
+    def test_logging_at_shutdown(self, run: Any, collector: Any, accelerated: str) -> None:
         """What ``__del__`` logs while the interpreter ends hurts nobody, and what came before is there."""
-        done = run("""
+        program = """
             class A:
                 def __del__(self):
                     try: raise ValueError("some error")
                     except Exception: logging.exception("exception in __del__")
             a = A()
             log.info("before")
-        """)
+        """
+        done = run(f"            {accelerated}\n{program}")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         assert "before" in texts(collector.wait(1, settle=0.1))
 

@@ -12,7 +12,7 @@ use crate::once::Once;
 use crate::once::intern;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyString, PySuper, PyType};
 
 use super::Method;
 use crate::record;
@@ -66,6 +66,8 @@ pub(super) struct Standard {
     /// Names that `extra` may not have.
     reserved: Py<PyDict>,
     record: Py<PyAny>,
+    /// The module `sys`: at the very end it cannot be imported.
+    system: Py<PyAny>,
     /// distlog's record factory.
     ours: Py<PyAny>,
     /// distlog's handler.
@@ -102,7 +104,7 @@ pub(super) fn inherited<'py>(logger: &Bound<'py, PyAny>, place: usize) -> PyResu
     for known in &standard.classes {
         let class = known.class.bind(py);
         if logger.is_instance(class)? {
-            let method = py.import("builtins")?.call_method1("super", (class, logger))?.getattr(name)?;
+            let method = PySuper::new(class, logger)?.getattr(name)?;
             // Only if somebody deleted the standard library's: then this would lead here again.
             return if method.is_instance_of::<PyCFunction>() { Err(missing()) } else { Ok(method) };
         }
@@ -131,6 +133,11 @@ impl Standard {
     /// Whether the module finds callers as ever.
     pub(super) fn finds_callers(&self, py: Python<'_>) -> PyResult<bool> {
         are_still(self.logging.bind(py), &self.functions)
+    }
+
+    /// What is being handled now, as `exc_info=True` means it.
+    pub(super) fn exception<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.system.bind(py).call_method0(intern!(py, "exc_info"))
     }
 
     /// Whether no name of `extra` is a record's own.
@@ -187,6 +194,7 @@ impl Standard {
             sensitive: sensitive.map(|name| PyString::intern(py, name).unbind()).collect(),
             reserved: reserved.unbind(),
             record: logging.getattr("LogRecord")?.unbind(),
+            system: py.import("sys")?.into_any().unbind(),
             handler: handler.clone().unbind(),
             handlers_own: Names::of(handler)?,
             ours: py.import("distlog._distlog")?.getattr("make_record")?.unbind(),
