@@ -404,8 +404,9 @@ def test_goals_are_freed_without_the_collector(monkeypatch: pytest.MonkeyPatch) 
     import weakref
 
     # The handlers of pytest keep what they get.
-    monkeypatch.setattr(logging.getLogger(__name__), "propagate", False)
-    monkeypatch.setattr(logging, "lastResort", None)
+    for logger in (log, logging.getLogger(__name__)):
+        monkeypatch.setattr(logger, "propagate", False)
+        monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
 
     gc.collect()
     gc.disable()
