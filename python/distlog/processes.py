@@ -44,7 +44,7 @@ WORKER_SECONDS, WORKER_PAUSE = 0.05, 1.0
 #: A `logging.shutdown` so many seconds after another's time was over is one of its own.
 SHUTDOWN_PAUSE = 1.0
 #: Seconds that the end waits for threads to come out of a call.
-THREAD_SECONDS = 0.1
+THREAD_SECONDS = 0.5
 
 #: Whether a signal may end this process at any time without it being a fault; ``None`` if that is to be found out. As long as it is not
 #: ``False``, a handler calls `let_leave` after each record.

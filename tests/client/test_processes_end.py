@@ -74,6 +74,31 @@ logging.info("main")
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
+    def test_daemons_in_the_midst_of_a_call(self, collector: Any) -> None:
+        """Several programs at once, so that threads are interrupted in many places: none of them aborts."""
+        source = """
+import logging, os, sys, threading, time
+from distlog import *
+logging.basicConfig(level=10, handlers=[ZmqHandler(os.environ["ENDPOINT"]), logging.StreamHandler(open(os.devnull, "w"))])
+configure(accelerate=sys.argv[1] == "accelerated")
+class Slow:
+    def __str__(self): return "".join(chr(97 + n % 26) for n in range(200))
+def daemon():
+    log = logging.getLogger("app")
+    while True:
+        with to("daemon"): log.debug("daemon %s", Slow(), extra={"a": Slow()})
+for n in range(4): threading.Thread(target=daemon, daemon=True).start()
+time.sleep(0.1)
+"""
+        environment = {**os.environ, "ENDPOINT": collector.endpoint, "DISTLOG_ENDPOINT": collector.endpoint}
+        for tier in ("plain", "accelerated"):
+            command = [sys.executable, "-c", source, tier]
+            running = [
+                subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                for _ in range(5)
+            ]
+            assert [(one.communicate(timeout=30)[0], one.returncode) for one in running] == [("", 0)] * 5
+
 
 class TestFinalizers:
     def test_everywhere(self, run: Any, collector: Any) -> None:

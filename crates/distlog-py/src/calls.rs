@@ -186,7 +186,7 @@ fn call<'py>(
     method: &Method,
     given: &Arguments<'_, 'py>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let Some(_inside) = teardown::enter() else { return Ok(None) };
+    let Some(_inside) = teardown::enter(logger.py()) else { return Ok(None) };
     match attempt(logger, method, given)? {
         Outcome::Done => Ok(None),
         Outcome::Unusual => given.hand_over(logger, method).map(Some),

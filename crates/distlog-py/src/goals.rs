@@ -374,7 +374,7 @@ impl Task {
     }
 
     fn enter(slf: &Bound<'_, Self>, frame: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let Some(_inside) = teardown::enter() else { return Ok(()) };
+        let Some(_inside) = teardown::enter(slf.py()) else { return Ok(()) };
         let (py, me) = (slf.py(), slf.get());
         if me.entered.swap(true, Ordering::Relaxed) {
             return Err(me.wrong(py, "was entered already"));
@@ -419,7 +419,7 @@ impl Task {
         error: &Bound<'_, PyAny>,
         frame: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(_inside) = teardown::enter() else { return Ok(()) };
+        let Some(_inside) = teardown::enter(slf.py()) else { return Ok(()) };
         let (py, me) = (slf.py(), slf.get());
         if me.state.load(Ordering::Relaxed) == NEW {
             return Err(me.wrong(py, "was not entered"));

@@ -61,7 +61,7 @@ impl Core {
 
     /// Filter and emit, without a lock.
     fn handle<'py>(slf: &Bound<'py, Self>, record: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(_inside) = teardown::enter() else {
+        let Some(_inside) = teardown::enter(slf.py()) else {
             return Ok(PyBool::new(slf.py(), false).to_owned().into_any());
         };
         let me = slf.get();
@@ -75,7 +75,7 @@ impl Core {
     /// Encode the record and queue it. Never waits, never raises.
     fn emit<'py>(slf: &Bound<'py, Self>, record: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let Some(_inside) = teardown::enter() else { return Ok(()) };
+        let Some(_inside) = teardown::enter(slf.py()) else { return Ok(()) };
         let me = slf.get();
         let sender = me.sender.get().filter(|_| me.emits.load(Ordering::Relaxed));
         let Some(sender) = sender else {

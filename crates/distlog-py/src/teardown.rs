@@ -10,8 +10,12 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use pyo3::prelude::*;
+
+/// How long a thread stands back that is not let in.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How many calls from Python are in here.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
@@ -22,8 +26,10 @@ static ENDING: OnceLock<ThreadId> = OnceLock::new();
 pub(crate) struct Inside(());
 
 /// Lets a call from Python in; `None` if the interpreter ends and this is not the thread that ends it.
-pub(crate) fn enter() -> Option<Inside> {
+pub(crate) fn enter(py: Python<'_>) -> Option<Inside> {
     if ENDING.get().is_some_and(|one| *one != thread::current().id()) {
+        // Those who are still inside need the interpreter's lock to get out.
+        py.detach(|| thread::sleep(PAUSE));
         return None;
     }
     INSIDE.store(INSIDE.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
@@ -32,7 +38,7 @@ pub(crate) fn enter() -> Option<Inside> {
 
 /// As [`enter`]; but where there is nothing to give back, the thread never comes back.
 pub(crate) fn enter_or_stay(py: Python<'_>) -> Inside {
-    enter().unwrap_or_else(|| {
+    enter(py).unwrap_or_else(|| {
         py.detach(|| {
             loop {
                 thread::park();
