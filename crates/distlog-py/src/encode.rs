@@ -3,6 +3,7 @@
 pub(crate) mod call;
 mod clock;
 mod exception;
+mod frames;
 mod kind;
 mod message;
 mod number;

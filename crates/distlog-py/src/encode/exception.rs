@@ -8,14 +8,28 @@
 //! Groups and syntax errors have forms of their own; for them the interpreter is asked.
 
 use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-use super::kind::{Kind, kind};
+use super::frames::Frame;
+use super::kind::{Kind, has_members, kind};
 use super::value::{Encoder, plain_text, type_name};
-use super::writer::Writer;
+use super::writer::{Key, Writer, key};
 
+const TYPE: Key = key!("type");
+const MODULE: Key = key!("module");
+const MESSAGE: Key = key!("message");
+const FRAMES: Key = key!("frames");
+const FILE: Key = key!("file");
+const LINE: Key = key!("line");
+const FUNCTION: Key = key!("function");
+
+/// Longest name of a file or function, in bytes.
+const MAX_NAME: usize = 4096;
 /// Most exceptions written for one.
 const MAX_EXCEPTIONS: usize = 32;
 /// Most frames written of one traceback: the outermost and the innermost half.
@@ -25,12 +39,17 @@ const MAX_NESTING: usize = 12;
 /// A line that is repeated more often than this is counted, not printed: recursion.
 const MAX_REPEATS: usize = 3;
 
-/// One line of a traceback.
-#[derive(PartialEq)]
-struct Frame {
-    file: String,
-    line: i64,
-    function: String,
+/// What is looked at once for each exception of a record: its frames, its class and what it says.
+pub(crate) struct Trace<'py> {
+    exception: Bound<'py, PyAny>,
+    /// Outermost first, and how many were left out in the middle.
+    frames: Vec<Arc<Frame>>,
+    cut: usize,
+    said: String,
+    name: String,
+    module: String,
+    /// Where instances may have attributes that the class knows nothing of.
+    own: Option<Bound<'py, PyDict>>,
 }
 
 impl<'py, W: Writer> Encoder<'py, W> {
@@ -46,18 +65,17 @@ impl<'py, W: Writer> Encoder<'py, W> {
         if depth >= MAX_NESTING || seen.len() > MAX_EXCEPTIONS || self.is_full() {
             return self.out.text("…<clipped>");
         }
+        let trace = self.trace(exception);
         self.out.open_map();
-        self.out.key("type");
-        self.out.text(&type_name(exception));
-        self.out.key("module");
-        let module = module(exception);
-        self.text(&module, 0);
-        self.out.key("message");
-        let message = self.said_by(exception);
-        self.text(&message, 0);
-        self.out.key("frames");
-        self.frames(exception);
-        if let Some(notes) = notes(exception) {
+        self.out.known(&TYPE);
+        self.text(&trace.name, 0);
+        self.out.known(&MODULE);
+        self.text(&trace.module, 0);
+        self.out.known(&MESSAGE);
+        self.text(&trace.said, 0);
+        self.out.known(&FRAMES);
+        self.frames(&trace);
+        if let Some(notes) = notes(&trace) {
             self.out.key("notes");
             self.value(&notes);
         }
@@ -80,25 +98,54 @@ impl<'py, W: Writer> Encoder<'py, W> {
         self.out.close_map();
     }
 
-    fn frames(&mut self, exception: &Bound<'py, PyAny>) {
-        let (frames, cut) = frames(exception);
+    fn frames(&mut self, trace: &Trace<'py>) {
         self.out.open_list();
-        for (at, frame) in frames.iter().enumerate() {
-            if cut > 0 && at == MAX_FRAMES / 2 {
+        for (at, frame) in trace.frames.iter().enumerate() {
+            if trace.cut > 0 && at == MAX_FRAMES / 2 {
                 self.out.item();
-                self.out.text(&format!("…<clipped {cut}>"));
+                self.out.text(&format!("…<clipped {}>", trace.cut));
+            }
+            if self.is_full() {
+                self.out.item();
+                self.out.text("…<clipped>");
+                break;
             }
             self.out.item();
-            self.out.open_map();
-            self.out.key("file");
-            self.text(&frame.file, 0);
-            self.out.key("line");
-            self.out.int(frame.line);
-            self.out.key("function");
-            self.text(&frame.function, 0);
-            self.out.close_map();
+            match frame.written.get(W::FORM) {
+                Some(kept) => {
+                    if kept.get().is_none() {
+                        kept.get_or_init(|| written::<W>(frame));
+                    }
+                    self.out.ready(kept.get().map_or(&[], |written| written));
+                }
+                None => self.out.none(),
+            }
         }
         self.out.close_list();
+    }
+
+    /// What there is to know of an exception.
+    fn trace(&mut self, exception: &Bound<'py, PyAny>) -> Rc<Trace<'py>> {
+        if let Some(known) = self.traces.iter().find(|known| known.exception.is(exception)) {
+            return Rc::clone(known);
+        }
+        let (frames, cut) = frames(exception);
+        let class = exception.get_type();
+        let own = exception.getattr(intern!(self.py, "__dict__")).ok();
+        let trace = Rc::new(Trace {
+            frames,
+            cut,
+            said: self.said_by(exception),
+            name: type_name(exception),
+            module: class
+                .getattr(intern!(self.py, "__module__"))
+                .and_then(|name| name.extract())
+                .unwrap_or_default(),
+            own: own.and_then(|own| own.cast_into().ok()),
+            exception: exception.clone(),
+        });
+        self.traces.push(Rc::clone(&trace));
+        trace
     }
 
     /// `str(exception)`, or what stands for it.
@@ -113,7 +160,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
     }
 
     /// The traceback as text, as the interpreter prints it.
-    pub(crate) fn traceback(&self, exception: &Bound<'py, PyAny>) -> String {
+    pub(crate) fn traceback(&mut self, exception: &Bound<'py, PyAny>) -> String {
         let chain = chain(exception);
         let special = chain.iter().any(|(link, _)| has_own_form(link));
         if special
@@ -143,22 +190,19 @@ impl<'py, W: Writer> Encoder<'py, W> {
         Ok(plain_text(text.cast()?).trim_end_matches('\n').to_owned())
     }
 
-    fn print(&self, exception: &Bound<'py, PyAny>, text: &mut String) {
-        let (frames, cut) = frames(exception);
+    fn print(&mut self, exception: &Bound<'py, PyAny>, text: &mut String) {
+        let trace = self.trace(exception);
+        let (frames, cut) = (&trace.frames, trace.cut);
         if !frames.is_empty() {
             text.push_str("Traceback (most recent call last):\n");
         }
         let mut repeats = 0;
-        let mut previous: Option<&Frame> = None;
+        let mut previous: Option<&Arc<Frame>> = None;
         for (at, frame) in frames.iter().enumerate() {
             let same = previous == Some(frame);
             repeats = if same { repeats + 1 } else { 0 };
             if repeats < MAX_REPEATS {
-                text.push_str(&format!(
-                    "  File \"{}\", line {}, in {}\n",
-                    frame.file, frame.line, frame.function
-                ));
-                self.source(frame, text);
+                text.push_str(&frame.text);
             }
             if cut > 0 && at == MAX_FRAMES / 2 - 1 {
                 text.push_str(&format!("  [{cut} lines left out]\n"));
@@ -173,27 +217,14 @@ impl<'py, W: Writer> Encoder<'py, W> {
             }
             previous = Some(frame);
         }
-        text.push_str(&full_name(exception));
-        let message = self.said_by(exception);
-        if !message.is_empty() {
+        text.push_str(&full_name(&trace));
+        if !trace.said.is_empty() {
             text.push_str(": ");
-            text.push_str(&message);
+            text.push_str(&trace.said);
         }
-        for note in notes(exception).into_iter().flat_map(|notes| notes.iter().collect::<Vec<_>>()) {
+        for note in notes(&trace).into_iter().flat_map(|notes| notes.iter().collect::<Vec<_>>()) {
             text.push('\n');
             text.push_str(&self.name(&note));
-        }
-    }
-
-    fn source(&self, frame: &Frame, text: &mut String) {
-        let line = (self.py.import("linecache"))
-            .and_then(|cache| cache.call_method1("getline", (&frame.file, frame.line)))
-            .and_then(|line| Ok(plain_text(line.cast()?)))
-            .inspect_err(|error| self.pass_on(error))
-            .unwrap_or_default();
-        let line = line.trim();
-        if !line.is_empty() {
-            text.push_str(&format!("    {line}\n"));
         }
     }
 }
@@ -218,11 +249,17 @@ fn chain<'py>(exception: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Option<b
 
 /// The cause, or else the context unless it is suppressed.
 fn behind<'py>(exception: &Bound<'py, PyAny>) -> (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>) {
+    let py = exception.py();
     let other = |name| exception.getattr(name).ok().filter(is_exception);
-    let cause = other("__cause__");
-    let hidden =
-        || exception.getattr("__suppress_context__").and_then(|flag| flag.extract()).unwrap_or(false);
-    let context = if cause.is_some() || hidden() { None } else { other("__context__") };
+    let cause = other(intern!(py, "__cause__"));
+    let hidden = || {
+        exception
+            .getattr(intern!(py, "__suppress_context__"))
+            .and_then(|flag| flag.extract())
+            .unwrap_or(false)
+    };
+    let context =
+        if cause.is_some() { None } else { other(intern!(py, "__context__")).filter(|_| !hidden()) };
     (cause, context)
 }
 
@@ -235,47 +272,62 @@ fn has_own_form(exception: &Bound<'_, PyAny>) -> bool {
 }
 
 fn members<'py>(exception: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
-    let members = exception.getattr("exceptions").ok()?.cast_into::<PyTuple>().ok()?;
+    let py = exception.py();
+    // Asking for what is not there is dear: the class says whether it may be.
+    let name = intern!(py, "exceptions");
+    let own = exception.getattr(intern!(py, "__dict__")).ok().and_then(|own| own.cast_into::<PyDict>().ok());
+    if !own.is_some_and(|own| own.contains(name).unwrap_or(true)) && !has_members(&exception.get_type()) {
+        return None;
+    }
+    let members = exception.getattr(name).ok()?.cast_into::<PyTuple>().ok()?;
     members.iter().all(|member| is_exception(&member)).then_some(members)
 }
 
-fn notes<'py>(exception: &Bound<'py, PyAny>) -> Option<Bound<'py, PyList>> {
-    exception.getattr("__notes__").ok()?.cast_into::<PyList>().ok().filter(|notes| !notes.is_empty())
+fn notes<'py>(trace: &Trace<'py>) -> Option<Bound<'py, PyList>> {
+    let own = trace.own.as_ref()?.get_item(intern!(trace.exception.py(), "__notes__")).ok()??;
+    own.cast_into::<PyList>().ok().filter(|notes| !notes.is_empty())
 }
 
-fn module(exception: &Bound<'_, PyAny>) -> String {
-    exception.get_type().getattr("__module__").and_then(|name| name.extract()).unwrap_or_default()
-}
-
-fn full_name(exception: &Bound<'_, PyAny>) -> String {
-    let name =
-        exception.get_type().qualname().map_or_else(|_| type_name(exception), |name| plain_text(&name));
-    match module(exception).as_str() {
+fn full_name(trace: &Trace<'_>) -> String {
+    let class = trace.exception.get_type();
+    let name = class.qualname().map_or_else(|_| trace.name.clone(), |name| plain_text(&name));
+    match trace.module.as_str() {
         "" | "builtins" | "__main__" => name,
         module => format!("{module}.{name}"),
     }
 }
 
+/// A frame as data.
+fn written<W: Writer>(frame: &Frame) -> Box<[u8]> {
+    let mut out = W::over(Vec::new());
+    let start = out.len();
+    out.open_map();
+    out.known(&FILE);
+    out.text(prefix(&frame.file));
+    out.known(&LINE);
+    out.int(frame.line);
+    out.known(&FUNCTION);
+    out.text(prefix(&frame.function));
+    out.close_map();
+    out.since(start).into()
+}
+
+fn prefix(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_NAME)).unwrap_or_default()
+}
+
 /// The traceback's frames, outermost first, and how many were left out in the middle.
-fn frames(exception: &Bound<'_, PyAny>) -> (Vec<Frame>, usize) {
+fn frames(exception: &Bound<'_, PyAny>) -> (Vec<Arc<Frame>>, usize) {
+    let py = exception.py();
     let mut links = Vec::new();
-    let mut next = exception.getattr("__traceback__").ok();
+    let mut next = exception.getattr(intern!(py, "__traceback__")).ok();
     while let Some(link) = next.filter(|link| !link.is_none()) {
-        next = link.getattr("tb_next").ok();
+        next = link.getattr(intern!(py, "tb_next")).ok();
         links.push(link);
     }
     let cut = links.len().saturating_sub(MAX_FRAMES);
     if cut > 0 {
         links.drain(MAX_FRAMES / 2..MAX_FRAMES / 2 + cut);
     }
-    (links.iter().filter_map(|link| frame(link).ok()).collect(), cut)
-}
-
-fn frame(link: &Bound<'_, PyAny>) -> PyResult<Frame> {
-    let code = link.getattr("tb_frame")?.getattr("f_code")?;
-    let text =
-        |name| code.getattr(name).map(|text| text.cast::<PyString>().map(plain_text).unwrap_or_default());
-    // A traceback's line is None where the compiler left none.
-    let line = link.getattr("tb_lineno")?.extract().unwrap_or_default();
-    Ok(Frame { file: text("co_filename")?, line, function: text("co_name")? })
+    (links.iter().filter_map(|link| Frame::of(link).ok()).collect(), cut)
 }

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
+use crate::site::Build;
+
 /// More types than this, and all are forgotten: some programs make types without end.
 const MAX_KNOWN: usize = 1024;
 
@@ -58,31 +60,50 @@ pub(crate) enum Kind {
     Other,
 }
 
-type Known = HashMap<usize, (Py<PyType>, Kind)>;
+/// What is known of a type, which is held so that its address stays its own.
+struct Class {
+    _class: Py<PyType>,
+    kind: Kind,
+    /// Its instances have an attribute `exceptions`, as groups do.
+    has_members: bool,
+}
+
+type Known = HashMap<usize, Class, Build>;
 
 /// Locked only while the interpreter's lock is held, and never across a call into Python: so never locked during a fork.
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
 /// The kind of values of this type.
 pub(crate) fn kind(class: &Bound<'_, PyType>) -> Kind {
+    known(class).0
+}
+
+/// Whether exceptions of this type may have members.
+pub(crate) fn has_members(class: &Bound<'_, PyType>) -> bool {
+    known(class).1
+}
+
+fn known(class: &Bound<'_, PyType>) -> (Kind, bool) {
     let place = class.as_ptr() as usize;
     {
         let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, kind)) = known.as_ref().and_then(|known| known.get(&place)) {
-            return *kind;
+        if let Some(known) = known.as_ref().and_then(|known| known.get(&place)) {
+            return (known.kind, known.has_members);
         }
     }
-    let found = find(class);
+    let kind = find(class);
+    let has_members = class.hasattr("exceptions").unwrap_or(true);
     let mut forgotten = None;
     {
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_some_and(|known| known.len() >= MAX_KNOWN) {
             forgotten = known.take();
         }
-        known.get_or_insert_default().insert(place, (class.clone().unbind(), found));
+        let class = Class { _class: class.clone().unbind(), kind, has_members };
+        known.get_or_insert_default().insert(place, class);
     }
     drop(forgotten);
-    found
+    (kind, has_members)
 }
 
 fn find(class: &Bound<'_, PyType>) -> Kind {

@@ -10,10 +10,12 @@
 //! If it logs, the record inside is written by a *careful* encoder, which runs no such code and so cannot recurse.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
+use super::exception::Trace;
 use super::kind::{Kind, kind};
 use super::number::{Big, MAX_BITS};
 use super::writer::Writer;
@@ -51,6 +53,8 @@ pub(crate) struct Encoder<'py, W> {
     limit: usize,
     /// The containers that are being written, outermost first.
     open: Vec<usize>,
+    /// The exceptions that were looked at.
+    pub(crate) traces: Vec<Rc<Trace<'py>>>,
     /// Ctrl-C arrived while a value was looked at.
     interrupted: Cell<bool>,
 }
@@ -76,6 +80,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
             careful: others > 0,
             limit: usize::MAX,
             open: Vec::new(),
+            traces: Vec::new(),
             interrupted: Cell::new(false),
         }
     }

@@ -53,6 +53,8 @@ pub(crate) trait Writer {
     /// A name that is known when distlog is built.
     fn known(&mut self, key: &Key);
     fn close_map(&mut self);
+    /// A value, written before by the same form.
+    fn ready(&mut self, written: &[u8]);
     /// Members of a map, written before by the same form.
     fn members(&mut self, written: &[u8]);
 
@@ -210,6 +212,10 @@ impl Writer for Json {
 
     fn close_map(&mut self) {
         self.0.push(b'}');
+    }
+
+    fn ready(&mut self, written: &[u8]) {
+        self.put(written);
     }
 
     fn members(&mut self, written: &[u8]) {
@@ -435,6 +441,10 @@ impl Writer for Pickle {
 
     fn close_map(&mut self) {
         self.0.push(b'u');
+    }
+
+    fn ready(&mut self, written: &[u8]) {
+        self.put(written);
     }
 
     fn members(&mut self, written: &[u8]) {
