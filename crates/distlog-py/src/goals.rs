@@ -8,6 +8,7 @@
 //! since no Python code runs meanwhile. A lock in Python would not do: a signal handler that logs while its own thread holds
 //! it would wait for ever. For the same reason no lock here is held across a call into Python, nor while an object is made or let go.
 
+mod chain;
 pub(crate) mod flow;
 pub(crate) mod ids;
 mod life;

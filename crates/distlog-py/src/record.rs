@@ -339,6 +339,16 @@ struct Time<'py> {
 }
 
 impl<'py> Time<'py> {
+    /// What a record says.
+    fn of(record: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = record.py();
+        Ok(Self {
+            created: record.getattr(intern!(py, "created"))?,
+            msecs: record.getattr(intern!(py, "msecs"))?,
+            relative: record.getattr(intern!(py, "relativeCreated"))?,
+        })
+    }
+
     /// Now, as whatever is in the place of the clock says; `None` if that is no time.
     fn now(sources: &Sources, py: Python<'py>) -> PyResult<Option<Self>> {
         let clock = sources.time.bind(py);
@@ -362,6 +372,62 @@ impl<'py> Time<'py> {
             Clock::Nanoseconds { .. } => return Ok(None),
         };
         Ok(Some(Self { created, msecs: float(msecs), relative: float((now - start) * 1000.0) }))
+    }
+}
+
+/// When and where a record would have been made.
+pub(crate) struct Moment {
+    times: [Py<PyAny>; 3],
+    thread: Py<PyAny>,
+    thread_name: Py<PyAny>,
+    task_name: Option<Py<PyAny>>,
+}
+
+impl Moment {
+    pub(crate) fn now(py: Python<'_>) -> PyResult<Self> {
+        let sources = Sources::get(py)?;
+        let time = match Time::now(sources, py)? {
+            Some(time) => time,
+            None => Time::of(&sources.sample(py)?)?,
+        };
+        let (thread, thread_name) = sources.thread(py)?;
+        Ok(Self {
+            times: [time.created.unbind(), time.msecs.unbind(), time.relative.unbind()],
+            thread: thread.unbind(),
+            thread_name: thread_name.unbind(),
+            task_name: sources.task_name(py).map(Bound::unbind),
+        })
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            times: self.times.each_ref().map(|time| time.clone_ref(py)),
+            thread: self.thread.clone_ref(py),
+            thread_name: self.thread_name.clone_ref(py),
+            task_name: self.task_name.as_ref().map(|name| name.clone_ref(py)),
+        }
+    }
+
+    /// Makes this record one of then.
+    pub(crate) fn put_into(&self, record: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = record.py();
+        let fields = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
+        let [created, msecs, relative] = &self.times;
+        fields.set_item(intern!(py, "created"), created)?;
+        fields.set_item(intern!(py, "msecs"), msecs)?;
+        fields.set_item(intern!(py, "relativeCreated"), relative)?;
+        // None where they are switched off.
+        for (name, value) in
+            [(intern!(py, "thread"), &self.thread), (intern!(py, "threadName"), &self.thread_name)]
+        {
+            if fields.get_item(name)?.is_some_and(|present| !present.is_none()) {
+                fields.set_item(name, value)?;
+            }
+        }
+        if fields.contains(intern!(py, "taskName"))? {
+            fields.set_item(intern!(py, "taskName"), &self.task_name)?;
+        }
+        Ok(())
     }
 }
 
@@ -495,6 +561,11 @@ impl Sources {
             has_task_name,
             is_known: sample.getattr("__dict__")?.cast::<PyDict>()?.keys().eq(known)?,
         })
+    }
+
+    /// A record of no meaning, as the interpreter makes it.
+    fn sample<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.record.bind(py).call1(("", 0, "", 0, "", (), py.None()))
     }
 
     /// Whether records have all their attributes.

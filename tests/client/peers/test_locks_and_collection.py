@@ -422,6 +422,6 @@ def test_goals_are_freed_without_the_collector(monkeypatch: pytest.MonkeyPatch) 
             error = None
             gone = weakref.ref(goal)
             del goal
-            assert gone() is None
+            assert gone() is None, gc.get_referrers(gone())
     finally:
         gc.enable()

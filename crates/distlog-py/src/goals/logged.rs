@@ -12,9 +12,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::Task;
+use super::chain::Reach;
 use super::stamp::{Kind, Stamp};
 use crate::encode;
-use crate::record::{self, Call};
+use crate::record::{self, Call, Moment};
 use crate::site::{self, Site};
 
 const INFO: i64 = 20;
@@ -122,6 +123,8 @@ pub(super) struct Begun {
 
 /// What is kept of a record.
 enum Made {
+    /// When and where it would have been made: nobody was to have it.
+    Not { moment: Moment, place: Place },
     /// The attributes of one of distlog's own. Not the record: with its stamp it would be a cycle.
     Attributes(Py<PyDict>),
     /// One of a foreign factory.
@@ -131,6 +134,8 @@ enum Made {
 impl Begun {
     pub(super) fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match &self.made {
+            // Names and numbers.
+            Made::Not { .. } => {}
             Made::Attributes(attributes) => visit.call(attributes)?,
             Made::Record(record) => visit.call(record)?,
         }
@@ -140,6 +145,9 @@ impl Begun {
 
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let made = match &self.made {
+            Made::Not { moment, place } => {
+                Made::Not { moment: moment.clone_ref(py), place: place.clone_ref(py) }
+            }
             Made::Attributes(attributes) => Made::Attributes(attributes.clone_ref(py)),
             Made::Record(record) => Made::Record(record.clone_ref(py)),
         };
@@ -147,12 +155,20 @@ impl Begun {
     }
 
     fn record<'py>(self, task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyAny>> {
-        let py = task.py();
+        let (py, me) = (task.py(), task.get());
+        let stamp = Stamp::new(task, self.fields, Kind::Begin, Some(self.goal));
         match self.made {
             Made::Record(record) => Ok(record.into_bound(py)),
+            Made::Not { moment, place } => {
+                let logger = logger(py, &place.module)?;
+                let none = py.None().into_bound(py);
+                let (msg, args) = (me.msg.bind(py), me.args.bind(py));
+                let (record, _) = make(&logger, &place, INFO, msg, args, &none, stamp)?;
+                moment.put_into(&record)?;
+                Ok(record)
+            }
             Made::Attributes(attributes) => {
                 let record = record::blank(py, attributes.bind(py).copy()?)?;
-                let stamp = Stamp::new(task, self.fields, Kind::Begin, Some(self.goal));
                 record.setattr(intern!(py, "_distlog"), Bound::new(py, stamp)?)?;
                 Ok(record)
             }
@@ -162,23 +178,41 @@ impl Begun {
 
 /// Logs the begin record.
 pub(super) fn begin(task: &Bound<'_, Task>, place: Place) -> PyResult<()> {
-    let made = make_begin(task, &place)?;
-    let before = task.get().life().place.replace(place);
+    let (py, me) = (task.py(), task.get());
+    let before = me.life().place.replace(place.clone_ref(py));
     drop(before);
-    made.map_or(Ok(()), |(logger, record)| send(&logger, INFO, &record))
+    let logger = logger(py, &place.module)?;
+    let reach = Reach::of(&logger, INFO)?;
+    if let Reach::Nobody = reach {
+        return begin_unheard(task, place);
+    }
+    let (fields, goal) = (me.bound(py), begun(task)?);
+    let stamp = Stamp::new(task, fields.clone().unbind(), Kind::Begin, Some(goal.clone().unbind()));
+    let none = py.None().into_bound(py);
+    let made = make(&logger, &place, INFO, me.msg.bind(py), me.args.bind(py), &none, stamp);
+    let Some((record, is_ours)) = guarded(py, made)? else { return Ok(()) };
+    let made = if is_ours {
+        Made::Attributes(record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?.unbind())
+    } else {
+        Made::Record(record.clone().unbind())
+    };
+    me.has_begun(Begun { made, fields: fields.unbind(), goal: goal.unbind() });
+    send(&logger, reach, INFO, &record)
 }
 
-/// Makes the begin record, and leaves it for those that will see a record of the goal.
+/// Leaves the begin record for those that will see a record of the goal.
 pub(super) fn begin_unheard(task: &Bound<'_, Task>, place: Place) -> PyResult<()> {
-    make_begin(task, &place)?;
-    let before = task.get().life().place.replace(place);
+    let (py, me) = (task.py(), task.get());
+    let before = me.life().place.replace(place.clone_ref(py));
     drop(before);
+    let Some(moment) = guarded(py, Moment::now(py))? else { return Ok(()) };
+    let (fields, goal) = (me.bound(py).unbind(), begun(task)?.unbind());
+    me.has_begun(Begun { made: Made::Not { moment, place }, fields, goal });
     Ok(())
 }
 
-type Logged<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
-
-fn make_begin<'py>(task: &Bound<'py, Task>, place: &Place) -> PyResult<Option<Logged<'py>>> {
+/// The `goal` field of the begin record.
+fn begun<'py>(task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyDict>> {
     let (py, me) = (task.py(), task.get());
     let goal = PyDict::new(py);
     goal.set_item(intern!(py, "event"), intern!(py, "begin"))?;
@@ -186,21 +220,7 @@ fn make_begin<'py>(task: &Bound<'py, Task>, place: &Place) -> PyResult<Option<Lo
     if let Some(link) = &me.link {
         goal.set_item(intern!(py, "link"), link)?;
     }
-    let fields = me.bound(py);
-    let stamp = Stamp::new(task, fields.clone().unbind(), Kind::Begin, Some(goal.clone().unbind()));
-    let logger = logger(py, &place.module)?;
-    let none = py.None().into_bound(py);
-    let made = make(&logger, place, INFO, me.msg.bind(py), me.args.bind(py), &none, stamp);
-    let Some((record, is_ours)) = guarded(py, made)? else { return Ok(None) };
-    let made = if is_ours {
-        Made::Attributes(record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?.unbind())
-    } else {
-        Made::Record(record.clone().unbind())
-    };
-    let begun = Begun { made, fields: fields.unbind(), goal: goal.unbind() };
-    let before = me.life().begun.replace(begun);
-    drop(before);
-    Ok(Some((logger, record)))
+    Ok(goal)
 }
 
 /// Where the goal began.
@@ -311,11 +331,15 @@ pub(super) fn end(
         _ => place_of(task),
     };
     let level = ending.level;
-    let stamp = Stamp::new(task, fields.unbind(), Kind::End, Some(ended(task, ending)?.unbind()));
     let logger = logger(py, &place.module)?;
+    let reach = Reach::of(&logger, level)?;
+    if matches!(reach, Reach::Nobody) && me.life().heard_by.is_empty() {
+        return Ok(());
+    }
+    let stamp = Stamp::new(task, fields.unbind(), Kind::End, Some(ended(task, ending)?.unbind()));
     let made = make(&logger, &place, level, &msg, &args, &info, stamp);
     let Some((record, _)) = guarded(py, made)? else { return Ok(()) };
-    send(&logger, level, &record)?;
+    send(&logger, reach, level, &record)?;
     tell_the_rest(task, &record)
 }
 
@@ -404,10 +428,24 @@ fn logger<'py>(py: Python<'py>, module: &Py<PyAny>) -> PyResult<Bound<'py, PyAny
 }
 
 /// Gives the record to the logger's handlers, if it is enabled for the level.
-fn send(logger: &Bound<'_, PyAny>, level: i64, record: &Bound<'_, PyAny>) -> PyResult<()> {
+fn send(logger: &Bound<'_, PyAny>, reach: Reach<'_>, level: i64, record: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = logger.py();
-    if logger.call_method1(intern!(py, "isEnabledFor"), (level,))?.is_truthy()? {
-        guarded(py, logger.call_method1(intern!(py, "handle"), (record,)))?;
+    match reach {
+        Reach::Nobody => {}
+        Reach::Handlers(handlers) => {
+            for handler in handlers {
+                let handled = handler.call_method1(intern!(py, "handle"), (record,));
+                if guarded(py, handled)?.is_none() {
+                    // As in the standard library, those behind one that raises do not get it.
+                    break;
+                }
+            }
+        }
+        Reach::Unusual => {
+            if logger.call_method1(intern!(py, "isEnabledFor"), (level,))?.is_truthy()? {
+                guarded(py, logger.call_method1(intern!(py, "handle"), (record,)))?;
+            }
+        }
     }
     Ok(())
 }
@@ -425,6 +463,11 @@ fn guarded<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<Option<T>> {
 }
 
 impl Task {
+    fn has_begun(&self, begun: Begun) {
+        let before = self.life().begun.replace(begun);
+        drop(before);
+    }
+
     /// Sends this handler the begin records of this goal and of those above it that it has not seen, the outermost first.
     pub(super) fn announce(slf: &Bound<'_, Self>, handler: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
