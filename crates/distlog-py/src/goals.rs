@@ -9,6 +9,7 @@
 //! it would wait for ever. For the same reason no lock here is held across a call into Python, nor while an object is made or let go.
 
 mod chain;
+mod direct;
 pub(crate) mod flow;
 pub(crate) mod ids;
 mod life;
@@ -29,7 +30,7 @@ use crate::site;
 use crate::teardown;
 use flow::Flow;
 use life::{Life, Outcome};
-use logged::Place;
+use logged::{Function, Place};
 
 const NEW: u8 = 0;
 const OPEN: u8 = 1;
@@ -269,7 +270,7 @@ impl Task {
 
     /// A new goal of the same making, for one call of the function that is at this place.
     #[pyo3(signature = (place))]
-    fn _again(&self, py: Python<'_>, place: Option<Place>) -> PyResult<Self> {
+    fn _again(&self, py: Python<'_>, place: Option<Function>) -> PyResult<Self> {
         let (mut origin, mut link) = (self.origin.clone(), self.link.clone());
         if let Origin::Reserved(id) = &self.origin
             && self.entered.swap(true, Ordering::Relaxed)
@@ -280,7 +281,7 @@ impl Task {
         }
         let mut goal =
             Self::of(origin, link, self.msg.bind(py), self.args.bind(py), Some(self.own.bind(py)))?;
-        goal.decorated = place;
+        goal.decorated = place.map(Place::of_function);
         Ok(goal)
     }
 

@@ -339,16 +339,6 @@ struct Time<'py> {
 }
 
 impl<'py> Time<'py> {
-    /// What a record says.
-    fn of(record: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let py = record.py();
-        Ok(Self {
-            created: record.getattr(intern!(py, "created"))?,
-            msecs: record.getattr(intern!(py, "msecs"))?,
-            relative: record.getattr(intern!(py, "relativeCreated"))?,
-        })
-    }
-
     /// Now, as whatever is in the place of the clock says; `None` if that is no time.
     fn now(sources: &Sources, py: Python<'py>) -> PyResult<Option<Self>> {
         let clock = sources.time.bind(py);
@@ -375,33 +365,35 @@ impl<'py> Time<'py> {
     }
 }
 
-/// When and where a record would have been made.
-pub(crate) struct Moment {
-    times: [Py<PyAny>; 3],
-    thread: Py<PyAny>,
-    thread_name: Py<PyAny>,
+/// When and where a record is made.
+pub(crate) struct Occasion {
+    pub(crate) moment: Moment,
+    pub(crate) thread: Py<PyAny>,
+    pub(crate) thread_name: Py<PyAny>,
     task_name: Option<Py<PyAny>>,
 }
 
-impl Moment {
+impl Occasion {
     pub(crate) fn now(py: Python<'_>) -> PyResult<Self> {
         let sources = Sources::get(py)?;
-        let time = match Time::now(sources, py)? {
-            Some(time) => time,
-            None => Time::of(&sources.sample(py)?)?,
+        let moment = match sources.moment(py)? {
+            Some(moment) => moment,
+            None => said_by(&sources.sample(py)?)?,
         };
         let (thread, thread_name) = sources.thread(py)?;
-        Ok(Self {
-            times: [time.created.unbind(), time.msecs.unbind(), time.relative.unbind()],
-            thread: thread.unbind(),
-            thread_name: thread_name.unbind(),
-            task_name: sources.task_name(py).map(Bound::unbind),
-        })
+        let task_name = sources.task_name(py).map(Bound::unbind);
+        Ok(Self { moment, thread: thread.unbind(), thread_name: thread_name.unbind(), task_name })
+    }
+
+    /// The outer `None` where records have no such attribute.
+    pub(crate) fn task_name<'py>(&self, py: Python<'py>) -> PyResult<Option<Option<Bound<'py, PyAny>>>> {
+        let name = || self.task_name.as_ref().map(|name| name.bind(py).clone());
+        Ok(Sources::get(py)?.has_task_name.then(name))
     }
 
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         Self {
-            times: self.times.each_ref().map(|time| time.clone_ref(py)),
+            moment: self.moment,
             thread: self.thread.clone_ref(py),
             thread_name: self.thread_name.clone_ref(py),
             task_name: self.task_name.as_ref().map(|name| name.clone_ref(py)),
@@ -412,10 +404,9 @@ impl Moment {
     pub(crate) fn put_into(&self, record: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = record.py();
         let fields = record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
-        let [created, msecs, relative] = &self.times;
-        fields.set_item(intern!(py, "created"), created)?;
-        fields.set_item(intern!(py, "msecs"), msecs)?;
-        fields.set_item(intern!(py, "relativeCreated"), relative)?;
+        fields.set_item(intern!(py, "created"), self.moment.created)?;
+        fields.set_item(intern!(py, "msecs"), self.moment.msecs)?;
+        fields.set_item(intern!(py, "relativeCreated"), self.moment.relative)?;
         // None where they are switched off.
         for (name, value) in
             [(intern!(py, "thread"), &self.thread), (intern!(py, "threadName"), &self.thread_name)]
@@ -429,6 +420,12 @@ impl Moment {
         }
         Ok(())
     }
+}
+
+/// When a record says that it was made.
+fn said_by(record: &Bound<'_, PyAny>) -> PyResult<Moment> {
+    let said = |name| record.getattr(name)?.extract::<f64>();
+    Ok(Moment { created: said("created")?, msecs: said("msecs")?, relative: said("relativeCreated")? })
 }
 
 /// What the interpreter's own records make of the time, and when `logging` was loaded.

@@ -1,8 +1,8 @@
 //! Which handlers a record of a logger reaches, found without Python code where that is the standard library's own.
 
-use pyo3::intern;
+use crate::once::Once;
+use crate::once::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
 /// What decides that a record reaches a handler.
@@ -10,7 +10,7 @@ const METHODS: [&str; 4] = ["isEnabledFor", "handle", "callHandlers", "filter"];
 /// Deepest nesting of loggers that is followed; more is left to Python.
 const MAX_DEPTH: usize = 64;
 
-static STANDARD: PyOnceLock<Option<Vec<Method>>> = PyOnceLock::new();
+static STANDARD: Once<Option<Vec<Method>>> = Once::new();
 
 /// A method's name, and the standard library's own.
 type Method = (Py<PyString>, Py<PyAny>);

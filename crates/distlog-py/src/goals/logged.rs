@@ -3,6 +3,7 @@
 //! They go through the caller's own logger, as if the caller had logged them. A handler that sees a record of a goal whose begin record the
 //! levels hid from it is sent that first; a handler that saw a goal begin sees it end, whatever the levels say.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::once::intern;
@@ -13,9 +14,10 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::Task;
 use super::chain::Reach;
+use super::direct;
 use super::stamp::{Kind, Stamp};
 use crate::encode;
-use crate::record::{self, Call, Moment};
+use crate::record::{self, Call, Occasion};
 use crate::site::{self, Site};
 
 const INFO: i64 = 20;
@@ -30,19 +32,23 @@ const ASYNC_GENERATOR: u32 = 0x200;
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Where a goal begins or ends: what its records name.
-#[derive(FromPyObject)]
 pub(super) struct Place {
-    #[pyo3(item(0))]
-    module: Py<PyAny>,
-    #[pyo3(item(1))]
+    pub(super) module: Py<PyAny>,
     file: Py<PyAny>,
-    #[pyo3(item(2))]
     line: Py<PyAny>,
-    #[pyo3(item(3))]
     function: Py<PyAny>,
+    /// The place as other records of it know it, unless it is a decorated function.
+    pub(super) site: Option<Arc<Site>>,
 }
 
+/// Module, file, line and name of a function.
+pub(super) type Function = (Py<PyAny>, Py<PyAny>, Py<PyAny>, Py<PyAny>);
+
 impl Place {
+    pub(super) fn of_function((module, file, line, function): Function) -> Self {
+        Self { module, file, line, function, site: None }
+    }
+
     pub(super) fn of(py: Python<'_>, caller: Option<&Caller<'_>>) -> Self {
         let text = |text: &str| PyString::intern(py, text).into_any().unbind();
         let Some(Caller { site, frame }) = caller else {
@@ -52,6 +58,7 @@ impl Place {
                 file: text("(unknown file)"),
                 line,
                 function: text("(unknown function)"),
+                site: None,
             };
         };
         Self {
@@ -59,6 +66,7 @@ impl Place {
             file: site.pathname.clone_ref(py),
             line: site.lineno.clone_ref(py),
             function: site.function.clone_ref(py),
+            site: Some(Arc::clone(site)),
         }
     }
 
@@ -68,6 +76,7 @@ impl Place {
             file: self.file.clone_ref(py),
             line: self.line.clone_ref(py),
             function: self.function.clone_ref(py),
+            site: self.site.clone(),
         }
     }
 }
@@ -75,7 +84,7 @@ impl Place {
 /// The frame that enters or leaves a goal, and the place that it is at.
 pub(super) struct Caller<'py> {
     frame: Bound<'py, PyAny>,
-    site: std::sync::Arc<Site>,
+    site: Arc<Site>,
 }
 
 impl Caller<'_> {
@@ -124,7 +133,7 @@ pub(super) struct Begun {
 /// What is kept of a record.
 enum Made {
     /// When and where it would have been made: nobody was to have it.
-    Not { moment: Moment, place: Place },
+    Not { occasion: Occasion, place: Place },
     /// The attributes of one of distlog's own. Not the record: with its stamp it would be a cycle.
     Attributes(Py<PyDict>),
     /// One of a foreign factory.
@@ -145,8 +154,8 @@ impl Begun {
 
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let made = match &self.made {
-            Made::Not { moment, place } => {
-                Made::Not { moment: moment.clone_ref(py), place: place.clone_ref(py) }
+            Made::Not { occasion, place } => {
+                Made::Not { occasion: occasion.clone_ref(py), place: place.clone_ref(py) }
             }
             Made::Attributes(attributes) => Made::Attributes(attributes.clone_ref(py)),
             Made::Record(record) => Made::Record(record.clone_ref(py)),
@@ -156,20 +165,20 @@ impl Begun {
 
     fn record<'py>(self, task: &Bound<'py, Task>) -> PyResult<Bound<'py, PyAny>> {
         let (py, me) = (task.py(), task.get());
-        let stamp = Stamp::new(task, self.fields, Kind::Begin, Some(self.goal));
+        let stamp = Bound::new(py, Stamp::new(task, self.fields, Kind::Begin, Some(self.goal)))?;
         match self.made {
             Made::Record(record) => Ok(record.into_bound(py)),
-            Made::Not { moment, place } => {
+            Made::Not { occasion, place } => {
                 let logger = logger(py, &place.module)?;
                 let none = py.None().into_bound(py);
                 let (msg, args) = (me.msg.bind(py), me.args.bind(py));
                 let (record, _) = make(&logger, &place, INFO, msg, args, &none, stamp)?;
-                moment.put_into(&record)?;
+                occasion.put_into(&record)?;
                 Ok(record)
             }
             Made::Attributes(attributes) => {
                 let record = record::blank(py, attributes.bind(py).copy()?)?;
-                record.setattr(intern!(py, "_distlog"), Bound::new(py, stamp)?)?;
+                record.setattr(intern!(py, "_distlog"), stamp)?;
                 Ok(record)
             }
         }
@@ -188,8 +197,17 @@ pub(super) fn begin(task: &Bound<'_, Task>, place: Place) -> PyResult<()> {
     }
     let (fields, goal) = (me.bound(py), begun(task)?);
     let stamp = Stamp::new(task, fields.clone().unbind(), Kind::Begin, Some(goal.clone().unbind()));
+    let stamp = Bound::new(py, stamp)?;
+    let (msg, args) = (me.msg.bind(py), me.args.bind(py));
+    if let Some(handler) = direct::handler(&reach, &logger)?
+        && let Some(occasion) = direct::say(&handler, &logger, &place, INFO, msg, args, &stamp)?
+    {
+        let made = Made::Not { occasion, place };
+        me.has_begun(Begun { made, fields: fields.unbind(), goal: goal.unbind() });
+        return Ok(());
+    }
     let none = py.None().into_bound(py);
-    let made = make(&logger, &place, INFO, me.msg.bind(py), me.args.bind(py), &none, stamp);
+    let made = make(&logger, &place, INFO, msg, args, &none, stamp);
     let Some((record, is_ours)) = guarded(py, made)? else { return Ok(()) };
     let made = if is_ours {
         Made::Attributes(record.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?.unbind())
@@ -205,9 +223,9 @@ pub(super) fn begin_unheard(task: &Bound<'_, Task>, place: Place) -> PyResult<()
     let (py, me) = (task.py(), task.get());
     let before = me.life().place.replace(place.clone_ref(py));
     drop(before);
-    let Some(moment) = guarded(py, Moment::now(py))? else { return Ok(()) };
+    let Some(occasion) = guarded(py, Occasion::now(py))? else { return Ok(()) };
     let (fields, goal) = (me.bound(py).unbind(), begun(task)?.unbind());
-    me.has_begun(Begun { made: Made::Not { moment, place }, fields, goal });
+    me.has_begun(Begun { made: Made::Not { occasion, place }, fields, goal });
     Ok(())
 }
 
@@ -337,6 +355,14 @@ pub(super) fn end(
         return Ok(());
     }
     let stamp = Stamp::new(task, fields.unbind(), Kind::End, Some(ended(task, ending)?.unbind()));
+    let stamp = Bound::new(py, stamp)?;
+    if info.is_none()
+        && let Some(handler) = direct::handler(&reach, &logger)?
+        && me.life().heard_by.iter().all(|heard| heard.is(&handler))
+        && direct::say(&handler, &logger, &place, level, &msg, &args, &stamp)?.is_some()
+    {
+        return Ok(());
+    }
     let made = make(&logger, &place, level, &msg, &args, &info, stamp);
     let Some((record, _)) = guarded(py, made)? else { return Ok(()) };
     send(&logger, reach, level, &record)?;
@@ -394,7 +420,7 @@ fn make<'py>(
     msg: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     info: &Bound<'py, PyAny>,
-    stamp: Stamp,
+    stamp: Bound<'py, Stamp>,
 ) -> PyResult<(Bound<'py, PyAny>, bool)> {
     let py = logger.py();
     let name = logger.getattr(intern!(py, "name"))?;
@@ -418,7 +444,7 @@ fn make<'py>(
         let given = (name.clone(), level.clone(), file, line, msg, args, info, function);
         (logger.call_method1(intern!(py, "makeRecord"), given)?, false)
     };
-    record.setattr(intern!(py, "_distlog"), Bound::new(py, stamp)?)?;
+    record.setattr(intern!(py, "_distlog"), stamp)?;
     Ok((record, is_ours))
 }
 

@@ -117,6 +117,15 @@ impl Stamp {
         Self { task: task.clone().unbind(), fields, goal, kind, number, taken_by }
     }
 
+    /// This handler did not get the record after all.
+    pub(super) fn take_back(&self, handler: &Bound<'_, PyAny>) {
+        let address = handler.as_ptr() as usize;
+        self.taken_by.lock().unwrap_or_else(PoisonError::into_inner).retain(|taken| *taken != address);
+        if self.kind == Kind::Begin {
+            self.task.get().life().begun_for.retain(|taken| *taken != address);
+        }
+    }
+
     /// Whether a handler had this end record.
     pub(super) fn was_taken_by(&self, handler: &Bound<'_, PyAny>) -> bool {
         let taken_by = self.taken_by.lock().unwrap_or_else(PoisonError::into_inner);
