@@ -13,7 +13,6 @@ use super::stamp::Stamp;
 use crate::encode::call::{Running, Said};
 use crate::handler::Core;
 use crate::record::{self, Occasion, Sources};
-use crate::teardown;
 
 /// The methods of handlers that must not have been replaced.
 static METHODS: Once<[Py<PyAny>; 2]> = Once::new();
@@ -76,7 +75,7 @@ fn attempt<'py>(
     let py = logger.py();
     let sources = Sources::get(py)?;
     let (Some(site), true) = (&place.site, sources.switched_on(py)) else { return Ok(None) };
-    let (Some(form), Some(_inside)) = (handler.get().form(py), teardown::enter()) else { return Ok(None) };
+    let Some(form) = handler.get().form(py) else { return Ok(None) };
     let name = logger.getattr(intern!(py, "name"))?;
     let level = PyInt::new(py, levelno).into_any();
     let (Ok(name), Some(level_name)) = (name.cast_exact::<PyString>(), sources.level_name(&level)?) else {
