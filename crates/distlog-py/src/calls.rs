@@ -289,7 +289,7 @@ impl<'py> Call<'_, 'py> {
                 thread: &thread,
                 thread_name: &thread_name,
                 process_name: &process_name,
-                process: std::process::id(),
+                process: distlog_transport::process_id(),
                 task_name: sources.has_task_name.then(|| sources.task_name(py)),
             },
         };

@@ -29,7 +29,7 @@ pub use error::Error;
 #[cfg(feature = "listener")]
 pub use listener::{Answers, Counters, Door, Frame, Limits, Listener, Message, Peer};
 #[cfg(feature = "sender")]
-pub use sender::{Acks, Gap, GapRecord, Pushed, Sender, SenderOptions, SenderStats, forked};
+pub use sender::{Acks, Gap, GapRecord, Pushed, Sender, SenderOptions, SenderStats, forked, process_id};
 
 /// The largest message either end takes by default: all its frames together.
 pub const MESSAGE_BYTES: usize = 1 << 20;

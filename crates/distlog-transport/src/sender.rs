@@ -25,6 +25,7 @@ mod push;
 mod session;
 mod thread;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,6 +45,28 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// To be called in the child after a fork, by who can. Other forks are counted by a hook of libc's, unless they were made without libc.
 pub fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The number of this process. Asked for anew only after a fork, since asking takes as long as half a record.
+pub fn process_id() -> u32 {
+    thread_local! {
+        static KNOWN: RefCell<Option<(u32, Guard, u32)>> = const { RefCell::new(None) };
+    }
+    let forks = FORKS.load(Ordering::Relaxed);
+    let known = KNOWN.try_with(|known| {
+        let mut known = known.borrow_mut();
+        match &*known {
+            Some((at, guard, id)) if *at == forks && !guard.clone().detected_fork() => *id,
+            _ => {
+                // The guard first: a fork after it shows.
+                let guard = Guard::default();
+                let id = std::process::id();
+                *known = Some((forks, guard, id));
+                id
+            }
+        }
+    });
+    known.unwrap_or_else(|_| std::process::id())
 }
 
 /// Makes the record that tells of dropped ones: topic and body.
