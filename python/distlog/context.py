@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import os
-import uuid
+import sys
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
@@ -120,7 +120,9 @@ class _Wrapped:
 
 
 def _parsed(id: Any) -> str:
-    text = str(id) if isinstance(id, (str, uuid.UUID)) else ""
+    # A UUID can only be there if its module is.
+    uuid = sys.modules.get("uuid")
+    text = str(id) if isinstance(id, str) or (uuid is not None and isinstance(id, uuid.UUID)) else ""
     try:
         if not text or len(text) > MAX_ID:
             raise ValueError("it is too long" if text else "it is no text")

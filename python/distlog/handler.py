@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import atexit
 import functools
-import inspect
-import json
 import logging
-import socket
 import sys
 import time
 import weakref
@@ -319,6 +316,8 @@ def _is_reconfiguration(frame: FrameType | None) -> bool:
 
 def _not_waiting(send: Callable[..., Any], noblock: int) -> Callable[[list[bytes]], Any]:
     """How to ask it not to wait: as pyzmq takes flags, by name only, or not at all."""
+    import inspect
+
     try:
         signature = inspect.signature(send)
     except (TypeError, ValueError):
@@ -354,6 +353,9 @@ def _redaction(given: object) -> Any:
 
 def _sender(endpoint: str, system: str, acks: bool | None, queue_bytes: int) -> _distlog.Sender:
     notice = f"distlog: no daemon answers at {endpoint}; records wait, and are dropped when the queue is full\n"
+    import json
+    import socket
+
     fields = json.dumps({"hostname": socket.gethostname(), "processName": _process_name(), "stack_info": None})
     return _distlog.Sender(
         endpoint,

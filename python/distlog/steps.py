@@ -7,7 +7,6 @@ step. So it may be suspended, closed elsewhere or forgotten without anybody noti
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 def decorated(goal: Task, function: Any) -> Any:
     """The function, with a new goal of the same making around each call; its records name the function."""
+    import inspect
+
     from distlog.context import _context
 
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
@@ -30,6 +31,8 @@ def decorated(goal: Task, function: Any) -> Any:
 
 def decorate(function: Any, begin: Callable[[], Task], context: LogContext) -> Any:
     """The function, with a goal around each call."""
+    import inspect
+
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(decorate(function.__func__, begin, context))
     if inspect.isasyncgenfunction(function):

@@ -19,9 +19,7 @@ traceparent of the same parent id has the exact path; beside another one, it tel
 
 from __future__ import annotations
 
-import hashlib
 import re
-import uuid
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
 _ENTRY = re.compile(r"([0-9a-f]{16}):((?:[0-9]+(?:/[0-9]+)*)?)", re.ASCII)
@@ -38,9 +36,12 @@ def looks_like_one(text: str) -> bool:
 def encode(goal_id: str, sampled: bool = True) -> str:
     """The header that names this goal; ``sampled`` is what other systems shall do, distlog keeps all."""
     root, *path = goal_id.split("/")
-    trace = uuid.UUID(root).hex
+    trace = root.replace("-", "").lower()
     digits = "".join(_octal(int(number)) for number in path)
     if len(digits) > _DIGITS:
+        # Only here, because it takes as long to import as the rest of distlog.
+        import hashlib
+
         parent = hashlib.blake2b(goal_id.encode(), digest_size=8).hexdigest()
     else:
         digits = digits.ljust(_DIGITS, "f")
@@ -60,7 +61,7 @@ def place(text: str, tracestate: str = "") -> tuple[str, bool]:
     If not, the work that they announce is below it. ``ValueError`` if the first is no traceparent; a strange second one is passed over.
     """
     trace, parent = parts(text)[:2]
-    root = str(uuid.UUID(trace))
+    root = _dashed(trace)
     for entry in tracestate.split(",")[:32]:
         name, _, value = entry.strip().partition("=")
         match = _ENTRY.fullmatch(value) if name == "distlog" else None
@@ -76,7 +77,12 @@ def decode(text: str) -> str:
     path = _path(trace, parent)
     if path is None:
         path = [int(parent[:8], 16), int(parent[8:], 16)]
-    return "/".join([str(uuid.UUID(trace)), *map(str, path)])
+    return "/".join([_dashed(trace), *map(str, path)])
+
+
+def _dashed(trace: str) -> str:
+    """32 hexadecimal digits as a uuid is written."""
+    return "-".join((trace[:8], trace[8:12], trace[12:16], trace[16:20], trace[20:]))
 
 
 def parts(text: str) -> tuple[str, str, bool]:
