@@ -19,7 +19,6 @@ DEAR = {
     "inspect",
     "json",
     "multiprocessing",
-    "socket",
     "ssl",
     "tempfile",
     "uuid",
