@@ -138,8 +138,9 @@ impl<'py, W: Form> Encoder<'py, W> {
     }
 
     fn belongs(&mut self, stamp: &Bound<'py, PyAny>) -> Option<()> {
-        let (context, goal) = stamp::parts(stamp)?;
-        self.place_in_goals(&context, goal.as_ref());
+        if !self.plainly_in_goals(stamp) {
+            self.in_goals(stamp);
+        }
         Some(())
     }
 

@@ -14,6 +14,7 @@
 
 use std::vec::IntoIter;
 
+use crate::goals::stamp::Stamp;
 use crate::once::Once;
 use crate::once::intern;
 use pyo3::prelude::*;
@@ -32,6 +33,9 @@ use super::writer::{Json, Key, Pickle, Writer, key};
 const MAX_BODY: usize = 960 * 1024;
 /// Most bytes for one field of the standard library or of distlog.
 const MAX_FIELD: usize = 96 * 1024;
+/// Most fields of a goal, and longest name of one in bytes, that are written the short way.
+const MAX_PLAIN_MEMBERS: usize = 64;
+const MAX_PLAIN_NAME: usize = 100;
 /// How much of a clipped traceback is its beginning; the rest is its end, which says more.
 const TRACEBACK_HEAD: usize = MAX_TEXT / 4;
 
@@ -41,6 +45,7 @@ pub(super) const ASCTIME: Key = key!("asctime");
 pub(super) const HOSTNAME: Key = key!("hostname");
 const CONTEXT: Key = key!("context");
 const GOAL: Key = key!("goal");
+const KEY: Key = key!("key");
 /// Names that distlog gives.
 pub(super) const OURS: [Key; 6] = [MESSAGE, FORMAT_ERROR, ASCTIME, HOSTNAME, CONTEXT, GOAL];
 
@@ -369,21 +374,57 @@ impl<'py, W: Writer> Encoder<'py, W> {
         self.out.known(&HOSTNAME);
         self.text(hostname(self.py), 0);
         let Some(stamp) = stamp else { return };
-        fields.settle();
-        if let Some((context, goal)) = stamp::parts(stamp) {
-            self.place_in_goals(&context, goal.as_ref());
+        if !self.plainly_in_goals(stamp) {
+            fields.settle();
+            self.in_goals(stamp);
         }
     }
 
     /// Writes the fields that a stamp gives.
-    pub(super) fn place_in_goals(&mut self, context: &Bound<'py, PyAny>, goal: Option<&Bound<'py, PyAny>>) {
+    pub(super) fn in_goals(&mut self, stamp: &Bound<'py, PyAny>) {
+        let Some((context, goal)) = stamp::parts(stamp) else { return };
         for (key, value) in [(CONTEXT, Some(context)), (GOAL, goal)] {
             if let Some(value) = value {
                 self.allow(MAX_FIELD, MAX_BODY);
                 self.out.known(&key);
-                self.value(value);
+                self.value(&value);
             }
         }
+    }
+
+    /// The same for a stamp of this process whose fields are of the plainest kinds; otherwise nothing is written.
+    pub(super) fn plainly_in_goals(&mut self, stamp: &Bound<'py, PyAny>) -> bool {
+        let Ok(stamp) = stamp.cast_exact::<Stamp>() else { return false };
+        let Ok((key, fields, goal)) = stamp.get().written(self.py) else { return false };
+        let start = self.out.len();
+        self.out.known(&CONTEXT);
+        self.out.open_map();
+        self.out.known(&KEY);
+        self.out.text(&key);
+        let mut is_plain = self.plain_members(&fields);
+        self.out.close_map();
+        if let Some(goal) = goal.filter(|_| is_plain) {
+            self.out.known(&GOAL);
+            self.out.open_map();
+            is_plain = self.plain_members(&goal);
+            self.out.close_map();
+        }
+        if !is_plain {
+            self.out.cut(start);
+        }
+        is_plain
+    }
+
+    fn plain_members(&mut self, members: &Bound<'py, PyDict>) -> bool {
+        members.len() <= MAX_PLAIN_MEMBERS
+            && members.iter().all(|(name, value)| {
+                let Ok(name) = name.cast_exact::<PyString>() else { return false };
+                let Some(name) = name.to_cow().ok().filter(|name| name.len() <= MAX_PLAIN_NAME) else {
+                    return false;
+                };
+                self.out.key(&name);
+                self.plain(&value)
+            })
     }
 
     /// Writes a standard field.

@@ -13,6 +13,9 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Task, flow};
 
+/// A record's key, the other fields of its `context`, and its `goal` field.
+type Written<'py> = (String, Bound<'py, PyDict>, Option<Bound<'py, PyDict>>);
+
 /// What kind of record is stamped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -44,15 +47,9 @@ impl Stamp {
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyDict>, Option<Bound<'py, PyDict>>)> {
-        let id = Task::id_of(self.task.bind(py))?;
-        let number = self.number(py);
-        let goal = self.goal.as_ref().map(|goal| goal.bind(py).clone());
-        if let Some(goal) = goal.as_ref().filter(|_| self.kind == Kind::End) {
-            goal.set_item(intern!(py, "count"), number + 1)?;
-        }
+        let (key, fields, goal) = self.written(py)?;
         let context = PyDict::new(py);
-        context.set_item(intern!(py, "key"), format!("{number}@{id}"))?;
-        let fields = self.fields.bind(py);
+        context.set_item(intern!(py, "key"), key)?;
         if !fields.is_empty() {
             context.update(fields.as_mapping())?;
         }
@@ -106,6 +103,22 @@ impl Stamp {
 }
 
 impl Stamp {
+    /// The record's key, the other fields of its `context`, and its `goal` field. Draws what was not drawn yet.
+    pub(crate) fn written<'py>(&self, py: Python<'py>) -> PyResult<Written<'py>> {
+        let task = self.task.bind(py);
+        let id = Task::id_of(task)?;
+        let number = self.number(py);
+        let goal = self.goal.as_ref().map(|goal| goal.bind(py).clone());
+        if let Some(goal) = goal.as_ref().filter(|_| self.kind == Kind::End) {
+            goal.set_item(intern!(py, "count"), number + 1)?;
+        }
+        let mut key = String::with_capacity(id.len() + 11);
+        key.push_str(&number.to_string());
+        key.push('@');
+        key.push_str(id);
+        Ok((key, self.fields.bind(py).clone(), goal))
+    }
+
     pub(super) fn new(
         task: &Bound<'_, Task>,
         fields: Py<PyDict>,
