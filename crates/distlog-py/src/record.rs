@@ -12,7 +12,6 @@
 //! A factory that was there before is chained: it makes the record, and the stamp is put on it.
 
 use std::cell::OnceCell;
-use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -235,8 +234,8 @@ impl<'py> Call<'_, 'py> {
         differs(intern!(py, "thread"), &ident, &template.thread)?;
         differs(intern!(py, "threadName"), &thread_name, &template.thread_name)?;
         differs(intern!(py, "processName"), &sources.process_name(py)?, &template.process_name)?;
-        if process::id() != template.process {
-            fields.set_item(intern!(py, "process"), process::id())?;
+        if distlog_transport::process_id() != template.process {
+            fields.set_item(intern!(py, "process"), distlog_transport::process_id())?;
         }
         if let Some(name) = sources.task_name(py) {
             fields.set_item(intern!(py, "taskName"), name)?;

@@ -99,7 +99,7 @@ fn attempt<'py>(
             thread: occasion.thread.bind(py),
             thread_name: occasion.thread_name.bind(py),
             process_name: &process_name,
-            process: std::process::id(),
+            process: distlog_transport::process_id(),
             task_name: occasion.task_name(py)?,
         },
     };

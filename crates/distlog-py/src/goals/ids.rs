@@ -51,7 +51,7 @@ pub(super) fn new_root(py: Python<'_>) -> PyResult<String> {
 }
 
 fn random(py: Python<'_>) -> PyResult<[u8; 16]> {
-    let owner = (std::process::id(), generation());
+    let owner = (distlog_transport::process_id(), generation());
     let kept = RANDOM.with_borrow_mut(|random| {
         if random.owner != owner {
             return None;
