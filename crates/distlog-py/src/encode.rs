@@ -10,6 +10,7 @@ mod number;
 mod record;
 mod repeated;
 pub(crate) mod stamp;
+mod summary;
 pub(crate) mod value;
 pub(crate) mod writer;
 

@@ -150,8 +150,8 @@ impl<'py, W: Writer> Encoder<'py, W> {
 
     /// `str(exception)`, or what stands for it.
     pub(crate) fn said_by(&self, exception: &Bound<'py, PyAny>) -> String {
-        if self.careful {
-            return format!("<{}>", type_name(exception));
+        if !self.may_run() {
+            return self.passed_over(&type_name(exception));
         }
         match exception.str() {
             Ok(text) => plain_text(&text),
@@ -164,7 +164,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
         let chain = chain(exception);
         let special = chain.iter().any(|(link, _)| has_own_form(link));
         if special
-            && !self.careful
+            && self.may_run()
             && let Ok(text) = self.asked(exception)
         {
             return text;

@@ -54,8 +54,12 @@ pub(crate) enum Kind {
     Model,
     /// numpy's scalars: `item()`.
     Scalar,
-    /// numpy's arrays: `tolist()` while they are small.
+    /// numpy's arrays: `tolist()` while they are small, otherwise a summary.
     Array,
+    /// A table of pandas: a summary.
+    Frame,
+    /// A column or index of pandas: a summary.
+    Series,
     /// `repr()`.
     Other,
 }
@@ -145,6 +149,8 @@ fn named(module: &str, name: &str) -> Option<Kind> {
         ("uuid", "UUID") | ("pathlib", "PurePath") | ("ipaddress", "_IPAddressBase") => Kind::Named,
         ("numpy", "generic") => Kind::Scalar,
         ("numpy", "ndarray") => Kind::Array,
+        ("pandas", "DataFrame") => Kind::Frame,
+        ("pandas", "Series" | "Index") => Kind::Series,
         _ => return None,
     })
 }

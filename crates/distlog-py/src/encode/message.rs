@@ -5,10 +5,10 @@
 
 use crate::once::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyInt, PySlice, PyString, PyTuple};
 
 use super::stamp;
-use super::value::{Encoder, error_name, plain_text, type_name};
+use super::value::{Encoder, MAX_TEXT, error_name, plain_text, type_name};
 use super::writer::Writer;
 
 /// Templates and arguments of more bytes than this are Python's, and so is a message of more than [`MAX_QUICK`].
@@ -23,7 +23,7 @@ pub(crate) fn render<W: Writer>(
 ) -> (String, Option<String>) {
     let text = match msg.cast_exact::<PyString>() {
         Ok(text) => text.clone(),
-        Err(_) if encoder.is_careful() => return (format!("<{}>", type_name(msg)), None),
+        Err(_) if !encoder.may_run() => return (encoder.passed_over(&type_name(msg)), None),
         Err(_) => match msg.str() {
             Ok(text) => text,
             Err(error) => {
@@ -34,9 +34,10 @@ pub(crate) fn render<W: Writer>(
     let Some(args) = args.filter(|args| args.is_truthy().unwrap_or(true)) else {
         return (plain_text(&text), None);
     };
-    if encoder.is_careful() && !are_plain(args) {
-        return (plain_text(&text), Some(encoder.excuse("its arguments").to_owned()));
+    if !are_plain(args) && !encoder.may_run() {
+        return (plain_text(&text), Some(encoder.excuse().to_owned()));
     }
+    let args = &clipped(args);
     match text.as_any().rem(args).and_then(|rendered| Ok(plain_text(&rendered.str()?))) {
         Ok(rendered) => (rendered, None),
         Err(error) => (plain_text(&text), Some(told(encoder, &error))),
@@ -145,6 +146,24 @@ impl<'py, W: Writer> Encoder<'py, W> {
 fn told<W: Writer>(encoder: &Encoder<'_, W>, error: &PyErr) -> String {
     encoder.pass_on(error);
     format!("{}: {}", error_name(encoder.py, error), encoder.said_by(error.value(encoder.py).as_any()))
+}
+
+/// The arguments, with long texts clipped: the message will be, and rendering it takes a copy of each.
+fn clipped<'py>(args: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let py = args.py();
+    let long = |value: &Bound<'py, PyAny>| {
+        let text = value.cast_exact::<PyString>().ok()?;
+        let cut = text.len().ok()?.checked_sub(MAX_TEXT).filter(|cut| *cut > 0)?;
+        let kept = text.get_item(PySlice::new(py, 0, MAX_TEXT as isize, 1)).ok()?;
+        kept.add(format!("…<clipped {cut}>")).ok()
+    };
+    match args.cast_exact::<PyTuple>() {
+        Ok(all) if all.iter().any(|value| long(&value).is_some()) => {
+            let all: Vec<_> = all.iter().map(|value| long(&value).unwrap_or(value)).collect();
+            PyTuple::new(py, all).map_or_else(|_| args.clone(), Bound::into_any)
+        }
+        _ => args.clone(),
+    }
 }
 
 /// Whether rendering these arguments runs no code of theirs.

@@ -353,7 +353,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
             return;
         }
         fields.settle();
-        let own = if self.is_careful() || stamp::is_ordinary(record) { None } else { message::own(record) };
+        let own = if stamp::is_ordinary(record) || !self.may_run() { None } else { message::own(record) };
         let (message, wrong) = match (own, msg) {
             (Some(own), _) => (own, None),
             (None, Some(msg)) => message::render(self, msg, args),

@@ -7,10 +7,12 @@
 //! Values are never changed and lazy ones never consumed. A value inside itself is `<cycle>`; the same value twice is written twice.
 //!
 //! Values may run code of their own (`__str__`, `__repr__`, properties). If that raises, the mark is `<unrepresentable Name: Error>`.
-//! If it logs, the record inside is written by a *careful* encoder, which runs no such code and so cannot recurse.
+//! If it logs, the record inside is written by a *careful* encoder, which runs no such code and so cannot recurse. All of it together
+//! has [`MAX_TIME`] for a record; whose turn comes later is written in the careful form, with a mark that says so.
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
@@ -26,6 +28,8 @@ pub(crate) const MAX_TEXT: usize = 65_536;
 pub(crate) const MAX_ITEMS: usize = 1_000;
 /// Deepest nesting of containers.
 pub(crate) const MAX_DEPTH: usize = 32;
+/// How long code of the values may take, all values of a record together. What is under way when it is over cannot be stopped.
+const MAX_TIME: Duration = Duration::from_millis(100);
 /// Longest name in a mapping, in characters.
 const MAX_NAME: usize = 256;
 
@@ -48,7 +52,9 @@ pub(crate) struct Encoder<'py, W> {
     pub(crate) py: Python<'py>,
     pub(crate) out: W,
     /// Values may run no code of their own.
-    pub(crate) careful: bool,
+    careful: bool,
+    /// When code of a value ran first.
+    began: Cell<Option<Instant>>,
     /// The length of the message that the present field may not pass.
     limit: usize,
     /// The containers that are being written, outermost first.
@@ -78,6 +84,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
             // While the thread's own memory is taken down, there is always new one.
             out: W::over(MEMORY.try_with(Cell::take).unwrap_or_default()),
             careful: others > 0,
+            began: Cell::new(None),
             limit: usize::MAX,
             open: Vec::new(),
             traces: Vec::new(),
@@ -97,14 +104,34 @@ impl<'py, W: Writer> Encoder<'py, W> {
         taken
     }
 
-    /// Whether values may run no code of their own.
+    /// Whether values may run no code of their own (any more).
     pub(crate) fn is_careful(&self) -> bool {
-        self.careful
+        self.careful || self.is_late()
     }
 
-    /// Why they may not.
-    pub(crate) fn excuse(&self, _what: &str) -> &'static str {
-        "its arguments log"
+    /// Whether a value may run code of its own now; if so, the time runs.
+    pub(crate) fn may_run(&self) -> bool {
+        if self.is_careful() {
+            return false;
+        }
+        if self.began.get().is_none() {
+            self.began.set(Some(Instant::now()));
+        }
+        true
+    }
+
+    /// What is written for a value of this type that may not.
+    pub(crate) fn passed_over(&self, name: &str) -> String {
+        if self.careful { format!("<{name}>") } else { format!("<{name}: no time left>") }
+    }
+
+    /// Why a message was not rendered.
+    pub(crate) fn excuse(&self) -> &'static str {
+        if self.careful { "its arguments log" } else { "no time left for its arguments" }
+    }
+
+    fn is_late(&self) -> bool {
+        self.began.get().is_some_and(|began| began.elapsed() > MAX_TIME)
     }
 
     /// Writes a value of the plainest kinds, which run no code of their own; otherwise nothing is written.
@@ -215,7 +242,10 @@ impl<'py, W: Writer> Encoder<'py, W> {
                 me.exception(value);
                 Ok(())
             })?,
-            _ if self.careful => self.out.text(&format!("<{}>", type_name(value))),
+            _ if !self.may_run() => {
+                let mark = self.passed_over(&type_name(value));
+                self.out.text(&mark);
+            }
             Kind::List | Kind::Set => self.within(value, |me| me.iterable(value))?,
             Kind::Mapping => self.within(value, |me| me.mapping(value))?,
             Kind::NamedTuple => {
@@ -225,12 +255,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
                 let fields = value.get_type().getattr("__dataclass_fields__")?;
                 self.within(value, |me| me.attributes(value, &names(&fields)?))?;
             }
-            Kind::Attrs => {
-                let fields = value.get_type().getattr("__attrs_attrs__")?;
-                let names: PyResult<Vec<String>> =
-                    fields.try_iter()?.map(|field| field?.getattr("name")?.extract()).collect();
-                self.within(value, |me| me.attributes(value, &names?))?;
-            }
+            Kind::Attrs => self.within(value, |me| me.attributes(value, &attrs(value)?))?,
             Kind::Model => self.within(value, |me| me.called(value, "model_dump"))?,
             Kind::Member => self.within(value, |me| {
                 let inner = value.getattr("value")?;
@@ -241,8 +266,9 @@ impl<'py, W: Writer> Encoder<'py, W> {
             Kind::Array if value.getattr("size")?.extract::<usize>()? <= MAX_ITEMS => {
                 self.within(value, |me| me.called(value, "tolist"))?;
             }
+            Kind::Array | Kind::Frame | Kind::Series => self.within(value, |me| me.summary(value, known))?,
             Kind::Named => self.string(&value.str()?),
-            Kind::Array | Kind::Other => self.string(&value.repr()?),
+            Kind::Other => self.string(&value.repr()?),
         }
         Ok(())
     }
@@ -359,14 +385,14 @@ impl<'py, W: Writer> Encoder<'py, W> {
 
     fn list(&mut self, list: &Bound<'py, PyList>) -> PyResult<()> {
         self.out.open_list();
-        self.items(list.iter().map(Ok), list.len());
+        self.items(list.iter().map(Ok), list.len(), false);
         self.out.close_list();
         Ok(())
     }
 
     fn tuple(&mut self, tuple: &Bound<'py, PyTuple>) -> PyResult<()> {
         self.out.open_tuple();
-        self.items(tuple.iter().map(Ok), tuple.len());
+        self.items(tuple.iter().map(Ok), tuple.len(), false);
         self.out.close_tuple();
         Ok(())
     }
@@ -375,12 +401,17 @@ impl<'py, W: Writer> Encoder<'py, W> {
         let length = value.len().unwrap_or_default();
         let items = value.try_iter()?;
         self.out.open_list();
-        self.items(items, length);
+        self.items(items, length, true);
         self.out.close_list();
         Ok(())
     }
 
-    fn items(&mut self, items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>, length: usize) {
+    fn items(
+        &mut self,
+        items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+        length: usize,
+        lasts: bool,
+    ) {
         for (at, item) in items.enumerate() {
             self.out.item();
             if at >= MAX_ITEMS || self.is_full() {
@@ -388,7 +419,13 @@ impl<'py, W: Writer> Encoder<'py, W> {
                 break;
             }
             match item {
-                Ok(item) => self.value(&item),
+                // Going on may be what takes long.
+                Ok(item) if !lasts || !self.is_late() => self.value(&item),
+                Ok(_) => {
+                    let mark = self.passed_over("items");
+                    self.out.text(&mark);
+                    break;
+                }
                 Err(error) => {
                     self.broken("item", &error);
                     break;
@@ -418,7 +455,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
         for (at, name) in value.try_iter()?.enumerate() {
             let name = name?;
             // One more than allowed, so that the clipping shows.
-            if at > MAX_ITEMS {
+            if at > MAX_ITEMS || self.is_late() {
                 break;
             }
             let item = value.get_item(&name)?;
@@ -435,6 +472,11 @@ impl<'py, W: Writer> Encoder<'py, W> {
                 break;
             }
             self.out.key(name);
+            if !self.may_run() {
+                let mark = self.passed_over(name);
+                self.out.text(&mark);
+                continue;
+            }
             match value.getattr(name.as_str()) {
                 Ok(item) => self.value(&item),
                 Err(error) => self.broken(name, &error),
@@ -467,8 +509,8 @@ impl<'py, W: Writer> Encoder<'py, W> {
         {
             return clipped_name(&escaped(bytes.as_bytes()));
         }
-        if self.careful && !matches!(kind, Kind::Int | Kind::Float) {
-            return format!("<{}>", type_name(key));
+        if !matches!(kind, Kind::Int | Kind::Float) && !self.may_run() {
+            return self.passed_over(&type_name(key));
         }
         match key.str() {
             Ok(text) => clipped_name(&plain_text(&text)),
@@ -534,6 +576,12 @@ fn clipped_name(name: &str) -> String {
 
 fn names(fields: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     fields.try_iter()?.map(|name| name?.extract()).collect()
+}
+
+/// The fields of an attrs class.
+fn attrs(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let fields = value.get_type().getattr("__attrs_attrs__")?;
+    fields.try_iter()?.map(|field| field?.getattr("name")?.extract()).collect()
 }
 
 /// Bytes that are no UTF-8, each bad one as `\xff`.
