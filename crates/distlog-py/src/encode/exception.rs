@@ -7,7 +7,6 @@
 //! Text: what the interpreter prints, without the carets under the source lines: finding their places costs ten times the rest.
 //! Groups and syntax errors have forms of their own; for them the interpreter is asked.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::frames::Frame;
-use super::kind::{Kind, has_members, kind};
+use super::kind::{Kind, Names, has_members, kind, names};
 use super::value::{Encoder, plain_text, type_name};
 use super::writer::{Key, Writer, key};
 
@@ -46,8 +45,7 @@ pub(crate) struct Trace<'py> {
     frames: Vec<Arc<Frame>>,
     cut: usize,
     said: String,
-    name: String,
-    module: String,
+    names: Arc<Names>,
     /// Where instances may have attributes that the class knows nothing of.
     own: Option<Bound<'py, PyDict>>,
 }
@@ -55,22 +53,24 @@ pub(crate) struct Trace<'py> {
 impl<'py, W: Writer> Encoder<'py, W> {
     /// Writes an exception as data.
     pub(crate) fn exception(&mut self, exception: &Bound<'py, PyAny>) {
-        self.one(exception, &mut HashSet::new(), 0);
+        self.one(exception, &mut Vec::new(), 0);
     }
 
-    fn one(&mut self, exception: &Bound<'py, PyAny>, seen: &mut HashSet<usize>, depth: usize) {
-        if !seen.insert(exception.as_ptr() as usize) {
+    fn one(&mut self, exception: &Bound<'py, PyAny>, seen: &mut Vec<usize>, depth: usize) {
+        let place = exception.as_ptr() as usize;
+        if seen.contains(&place) {
             return self.out.text("<cycle>");
         }
+        seen.push(place);
         if depth >= MAX_NESTING || seen.len() > MAX_EXCEPTIONS || self.is_full() {
             return self.out.text("…<clipped>");
         }
         let trace = self.trace(exception);
         self.out.open_map();
         self.out.known(&TYPE);
-        self.text(&trace.name, 0);
+        self.text(&trace.names.name, 0);
         self.out.known(&MODULE);
-        self.text(&trace.module, 0);
+        self.text(&trace.names.module, 0);
         self.out.known(&MESSAGE);
         self.text(&trace.said, 0);
         self.out.known(&FRAMES);
@@ -130,17 +130,12 @@ impl<'py, W: Writer> Encoder<'py, W> {
             return Rc::clone(known);
         }
         let (frames, cut) = frames(exception);
-        let class = exception.get_type();
         let own = exception.getattr(intern!(self.py, "__dict__")).ok();
         let trace = Rc::new(Trace {
             frames,
             cut,
             said: self.said_by(exception),
-            name: type_name(exception),
-            module: class
-                .getattr(intern!(self.py, "__module__"))
-                .and_then(|name| name.extract())
-                .unwrap_or_default(),
+            names: names(&exception.get_type()).unwrap_or_default(),
             own: own.and_then(|own| own.cast_into().ok()),
             exception: exception.clone(),
         });
@@ -217,7 +212,7 @@ impl<'py, W: Writer> Encoder<'py, W> {
             }
             previous = Some(frame);
         }
-        text.push_str(&full_name(&trace));
+        text.push_str(&trace.names.full);
         if !trace.said.is_empty() {
             text.push_str(": ");
             text.push_str(&trace.said);
@@ -231,16 +226,16 @@ impl<'py, W: Writer> Encoder<'py, W> {
 
 /// The exception and those behind it, each with the way it led to the one before (`true`: as its cause).
 fn chain<'py>(exception: &Bound<'py, PyAny>) -> Vec<(Bound<'py, PyAny>, Option<bool>)> {
-    let mut seen = HashSet::new();
     let mut chain = vec![(exception.clone(), None)];
-    seen.insert(exception.as_ptr() as usize);
     while chain.len() < MAX_NESTING
         && let Some((last, _)) = chain.last()
     {
         let (cause, context) = behind(last);
         let is_cause = cause.is_some();
         match cause.or(context) {
-            Some(next) if seen.insert(next.as_ptr() as usize) => chain.push((next, Some(is_cause))),
+            Some(next) if !chain.iter().any(|(known, _)| known.is(&next)) => {
+                chain.push((next, Some(is_cause)));
+            }
             _ => break,
         }
     }
@@ -286,15 +281,6 @@ fn members<'py>(exception: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
 fn notes<'py>(trace: &Trace<'py>) -> Option<Bound<'py, PyList>> {
     let own = trace.own.as_ref()?.get_item(intern!(trace.exception.py(), "__notes__")).ok()??;
     own.cast_into::<PyList>().ok().filter(|notes| !notes.is_empty())
-}
-
-fn full_name(trace: &Trace<'_>) -> String {
-    let class = trace.exception.get_type();
-    let name = class.qualname().map_or_else(|_| trace.name.clone(), |name| plain_text(&name));
-    match trace.module.as_str() {
-        "" | "builtins" | "__main__" => name,
-        module => format!("{module}.{name}"),
-    }
 }
 
 /// A frame as data.

@@ -3,11 +3,12 @@
 //! Types are known by the names of their ancestors, so that no module is imported only to ask whether a value is of it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
+use super::value::{class_name, plain_text};
 use crate::site::Build;
 
 /// More types than this, and all are forgotten: some programs make types without end.
@@ -70,6 +71,17 @@ struct Class {
     kind: Kind,
     /// Its instances have an attribute `exceptions`, as groups do.
     has_members: bool,
+    /// Of an exception's class.
+    names: Option<Arc<Names>>,
+}
+
+/// What an exception's class is called.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) name: String,
+    pub(crate) module: String,
+    /// As tracebacks print it.
+    pub(crate) full: String,
 }
 
 type Known = HashMap<usize, Class, Build>;
@@ -79,35 +91,64 @@ static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
 /// The kind of values of this type.
 pub(crate) fn kind(class: &Bound<'_, PyType>) -> Kind {
-    known(class).0
+    known(class, |known| known.kind)
 }
 
 /// Whether exceptions of this type may have members.
 pub(crate) fn has_members(class: &Bound<'_, PyType>) -> bool {
-    known(class).1
+    known(class, |known| known.has_members)
 }
 
-fn known(class: &Bound<'_, PyType>) -> (Kind, bool) {
+/// What this type of exceptions is called.
+pub(crate) fn names(class: &Bound<'_, PyType>) -> Option<Arc<Names>> {
+    known(class, |known| known.names.clone())
+}
+
+fn known<T>(class: &Bound<'_, PyType>, tell: impl Fn(&Class) -> T) -> T {
     let place = class.as_ptr() as usize;
     {
         let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().and_then(|known| known.get(&place)) {
-            return (known.kind, known.has_members);
+            return tell(known);
         }
     }
-    let kind = find(class);
-    let has_members = class.hasattr("exceptions").unwrap_or(true);
+    let found = Class::of(class);
+    let told = tell(&found);
     let mut forgotten = None;
     {
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_some_and(|known| known.len() >= MAX_KNOWN) {
             forgotten = known.take();
         }
-        let class = Class { _class: class.clone().unbind(), kind, has_members };
-        known.get_or_insert_default().insert(place, class);
+        known.get_or_insert_default().insert(place, found);
     }
     drop(forgotten);
-    (kind, has_members)
+    told
+}
+
+impl Class {
+    fn of(class: &Bound<'_, PyType>) -> Self {
+        let kind = find(class);
+        Self {
+            _class: class.clone().unbind(),
+            kind,
+            has_members: class.hasattr("exceptions").unwrap_or(true),
+            names: (kind == Kind::Exception).then(|| Arc::new(Names::of(class))),
+        }
+    }
+}
+
+impl Names {
+    fn of(class: &Bound<'_, PyType>) -> Self {
+        let name = class_name(class);
+        let module = word(class, "__module__");
+        let inner = class.qualname().map_or_else(|_| name.clone(), |name| plain_text(&name));
+        let full = match module.as_str() {
+            "" | "builtins" | "__main__" => inner,
+            module => format!("{module}.{inner}"),
+        };
+        Self { name, module, full }
+    }
 }
 
 fn find(class: &Bound<'_, PyType>) -> Kind {

@@ -270,12 +270,20 @@ impl<'py, W: Writer> Encoder<'py, W> {
         };
         let is_plain =
             values.get(EXC_INFO..=STACK_INFO).is_some_and(|none| none.iter().all(|one| one.is_none()));
-        if is_plain && let Some(numbers) = site.numbers() {
+        if let Some(numbers) = site.numbers() {
             [*level, _] = numbers;
             self.standard(fields, MSG, msg, level);
             self.standard(fields, ARGS, args, level);
-            let places = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-            self.repeated(fields, &site, Repeated::Site, numbers, values, &places);
+            let all = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+            let (same, own) = all.split_at(if is_plain { all.len() } else { 6 });
+            // What is kept of a place differs by whether it has the fields of an exception.
+            let kind = if is_plain { Repeated::Site } else { Repeated::Raised };
+            self.repeated(fields, &site, kind, numbers, values, same);
+            for place in own {
+                if let Some(value) = values.get(*place) {
+                    self.standard(fields, *place, value, level);
+                }
+            }
         } else {
             for (place, value) in values.iter().enumerate().take(CREATED) {
                 self.standard(fields, place, value, level);

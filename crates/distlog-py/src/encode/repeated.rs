@@ -4,7 +4,7 @@
 //! are kept as they were written and copied. That they are the same is known by identity, of texts that are kept here so that no other
 //! can come to lie where they lay; numbers, and texts that the standard library makes anew for each record, are compared.
 //!
-//! Both tables have a fixed size and one place for each hash: what comes later takes it. They are locked only while the interpreter's
+//! All tables have a fixed size and one place for each hash: what comes later takes it. They are locked only while the interpreter's
 //! lock is held, and never across a call into Python, so no fork finds them locked and nobody waits for them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,7 @@ const MAX_TEXT: usize = 512;
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 static BY_SITE: Table = Table::new();
+static BY_FAILURE: Table = Table::new();
 static BY_THREAD: Table = Table::new();
 
 /// The values that make two records of one call the same. The first four texts are compared by identity.
@@ -40,6 +41,8 @@ pub(crate) struct Origin<'a, 'py> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
     Site,
+    /// A site, for records with an exception.
+    Raised,
     Thread,
 }
 
@@ -103,7 +106,7 @@ impl<'py> Origin<'_, 'py> {
         let (table, place) = self.place(kind, numbers);
         let mut places = table.lock();
         if places.is_empty() {
-            let count = if kind == Repeated::Site { SITES } else { THREADS };
+            let count = if kind == Repeated::Thread { THREADS } else { SITES };
             places.resize_with(count, || None);
         }
         let Some(here) = places.get_mut(place) else { return };
@@ -149,6 +152,7 @@ impl<'py> Origin<'_, 'py> {
         let mixed = (mixed >> 40) as usize;
         match kind {
             Repeated::Site => (&BY_SITE, mixed % SITES),
+            Repeated::Raised => (&BY_FAILURE, mixed % SITES),
             Repeated::Thread => (&BY_THREAD, mixed % THREADS),
         }
     }

@@ -15,7 +15,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple, PyType,
+};
 
 use super::exception::Trace;
 use super::kind::{Kind, kind};
@@ -555,11 +557,12 @@ pub(crate) fn plain_text(text: &Bound<'_, PyString>) -> String {
 
 /// The name of a value's type.
 pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
-    value
-        .get_type()
-        .name()
-        .map(|name| clipped_name(&plain_text(&name)))
-        .unwrap_or_else(|_| "object".to_owned())
+    class_name(&value.get_type())
+}
+
+/// The name of a type.
+pub(crate) fn class_name(class: &Bound<'_, PyType>) -> String {
+    class.name().map_or_else(|_| "object".to_owned(), |name| clipped_name(&plain_text(&name)))
 }
 
 /// The name of an error's type.
