@@ -307,12 +307,13 @@ pub(crate) fn check_format(connection: &Connection, path: &Path) -> Result<(), E
     let busy = connection.busy_timeout(Duration::from_secs(10));
     busy.map_err(Error::database("open a segment"))?;
     let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, u32>(0));
+    // Before the version: the transaction that creates both may end between two of these questions.
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(Error::database("open a segment"))?;
     let found = number("PRAGMA user_version").map_err(Error::database("open a segment"))?;
     if found > FORMAT {
         return Err(Error::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
     let application = number("PRAGMA application_id").map_err(Error::database("open a segment"))?;
-    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(Error::database("open a segment"))?;
     if found == 0 && tables == 0 {
         return Err(Error::Damaged { reason: UNFINISHED });
     }
