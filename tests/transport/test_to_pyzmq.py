@@ -105,7 +105,7 @@ def test_without_a_daemon_the_process_ends_in_time_and_says_one_line(programs: P
     # Now the connection is refused, again and again.
     command[command.index("--close") + 1] = "2"
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE / 1000)
-    assert ended.stderr == "no daemon\n"
+    assert ended.stderr == "no daemon (Connection refused (os error 111))\n"
     said = json.loads(ended.stdout)
     assert (said["sent"], said["dropped_closed"], said["closed"]) == (0, 1000, False)
 
